@@ -1,0 +1,123 @@
+"""The pytest plugin: options and fixtures always, measuring only with ``--benchmark``.
+
+Nothing but the standard library and pytest is imported until a fixture asks for more, so that the plugin works in any
+environment that a benchmark is to be measured in.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from coiled_runtime_cli.plugin.fixtures import (
+    auto_benchmark_time,
+    benchmark_all,
+    benchmark_db_engine,
+    benchmark_db_session,
+    benchmark_memory,
+    benchmark_scheduler,
+    benchmark_task_durations,
+    benchmark_time,
+    client,
+    crt_recorder,
+    dataset,
+    get_cluster_info,
+    memory_multiplier,
+    memray_profile,
+    new_array,
+    performance_report,
+    py_spy_profile,
+    record_metric,
+    s3_url,
+    sample_memory,
+    scale,
+    scratch_url,
+    shuffle_method,
+    small_client,
+    small_cluster,
+    span,
+    test_run_benchmark,
+    upload_cluster_dump,
+)
+
+__all__ = [
+    "auto_benchmark_time",
+    "benchmark_all",
+    "benchmark_db_engine",
+    "benchmark_db_session",
+    "benchmark_memory",
+    "benchmark_scheduler",
+    "benchmark_task_durations",
+    "benchmark_time",
+    "client",
+    "crt_recorder",
+    "dataset",
+    "get_cluster_info",
+    "memory_multiplier",
+    "memray_profile",
+    "new_array",
+    "performance_report",
+    "py_spy_profile",
+    "record_metric",
+    "s3_url",
+    "sample_memory",
+    "scale",
+    "scratch_url",
+    "shuffle_method",
+    "small_client",
+    "small_cluster",
+    "span",
+    "test_run_benchmark",
+    "upload_cluster_dump",
+]
+
+MARKERS = (
+    'formerly(*ids): earlier ids of this benchmark; a bare name means the same file: formerly("test_old[1]")',
+    'epoch(number, reason="..."): the meaning of this benchmark changed; its series starts anew',
+    'cluster(shape): the cluster shape of the module, a name in clusters.yaml: cluster("parquet_cluster")',
+    "client(shape, upload_file=None, worker_plugin=None): what the `client` fixture starts for this test alone",
+    "stability: proves that something does not break; its time matters less",
+    "workflows: an end-to-end workflow, long",
+    "shuffle_p2p: needs the p2p shuffle",
+    "shuffle_tasks: uses the task-based shuffle",
+)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("crt", "benchmarks (crt)")
+    group.addoption("--benchmark", action="store_true", help="Measure the tests and record every run.")
+    group.addoption("--crt-session", metavar="FILE", help="Settings of the session, as written by `crt bench`.")
+    group.addoption("--crt-db", metavar="PATH|URL", help="Database of the rows. Default: crt's configuration.")
+    group.addoption("--crt-scale", metavar="SCALE", help="smoke, laptop, full or a number. Default: configuration.")
+    group.addoption("--crt-cluster", metavar="CLUSTER", help="local, coiled, an address or a configured name.")
+    group.addoption("--crt-label", metavar="LABEL", help="The runtime under test.")
+    group.addoption("--crt-timeout", metavar="SECONDS", type=float, help="Longest time of one test.")
+    group.addoption("--performance-report", action="store_true", help="Keep Dask's performance report of each test.")
+    group.addoption("--memray", choices=("scheduler", "none"), default="none", help="Profile memory with memray.")
+    group.addoption(
+        "--py-spy",
+        choices=("scheduler", "workers", "all", "none"),
+        default="none",
+        help="Profile processor time with py-spy.",
+    )
+    group.addoption(
+        "--cluster-dump",
+        choices=("always", "fail", "never"),
+        default="never",
+        help="Keep a dump of the cluster's state after each test.",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    for marker in MARKERS:
+        config.addinivalue_line("markers", marker)
+    if config.getoption("--benchmark"):
+        from coiled_runtime_cli.plugin.hooks import register
+
+        register(config)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_unconfigure(config: pytest.Config) -> None:
+    hooks = config.pluginmanager.get_plugin("crt-benchmark")
+    if hooks is not None:
+        hooks.close()

@@ -1,0 +1,302 @@
+"""The hooks that measure: registered by ``--benchmark`` alone."""
+
+from __future__ import annotations
+
+import inspect
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from coiled_runtime_cli import journal
+from coiled_runtime_cli.core.record import Benchmark, Collected, SessionEnded
+from coiled_runtime_cli.core.settings import SessionSettings
+from coiled_runtime_cli.plugin.recorder import PhaseTimeout, Recorder, RunDraft
+
+_RECORDER = pytest.StashKey[Recorder]()
+
+#: Longest teardown (s) when tests are limited at all.
+TEARDOWN_LIMIT = 60.0
+
+
+def recorder_of(config: pytest.Config) -> Recorder | None:
+    return config.stash.get(_RECORDER, None)
+
+
+def register(config: pytest.Config) -> None:
+    """Start recording in this process: the only one, the controller of xdist, or one of its workers."""
+    if config.getoption("collectonly", False):
+        return
+    worker = getattr(config, "workerinput", None)
+    controls = worker is None and bool(config.getoption("dist", "no") != "no" and config.getoption("tx", None))
+    process = str(worker["workerid"]) if worker is not None else "main"
+    path = config.getoption("--crt-session")
+    alone = path is None
+    if path is None:
+        settings, file = _begin_alone(config)
+        config.option.crt_session = str(file)  # xdist hands the options to its workers: they join this session
+    else:
+        settings = SessionSettings.from_json(Path(path).read_text())
+    if settings.repeat:
+        process = f"{process}-{settings.repeat}"
+    recorder = Recorder(settings, process)
+    config.stash[_RECORDER] = recorder
+    hooks = BenchmarkHooks(config, recorder, controls=controls, leads=worker is None, alone=alone)
+    config.pluginmanager.register(hooks, "crt-benchmark")
+    if worker is None and settings.parent is not None:
+        _stop_when_gone(settings.parent)
+
+
+def _begin_alone(config: pytest.Config) -> tuple[SessionSettings, Path]:
+    from coiled_runtime_cli import session
+    from coiled_runtime_cli.errors import CrtError
+
+    flags = {
+        name: config.getoption(f"--crt-{name}") for name in ("db", "scale", "cluster", "label", "timeout")
+    }
+    try:
+        return session.begin_from_pytest(flags, command=tuple(map(str, config.invocation_params.args)))
+    except CrtError as error:
+        raise pytest.UsageError(error.message + (f"\n{error.hint}" if error.hint else "")) from error
+
+
+def _stop_when_gone(parent: int) -> None:
+    """End this pytest when the crt that started it has died: nothing may go on unseen, on a cluster that costs money."""
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(0.5)
+        os.kill(os.getpid(), signal.SIGINT)  # fixtures close their clusters
+        time.sleep(20)
+        os._exit(130)
+
+    threading.Thread(target=watch, name="crt-parent", daemon=True).start()
+
+
+class BenchmarkHooks:
+    """Turns pytest's phases into journal lines."""
+
+    def __init__(
+        self, config: pytest.Config, recorder: Recorder, *, controls: bool, leads: bool, alone: bool
+    ) -> None:
+        self._config = config
+        self._recorder = recorder
+        self._controls = controls  # hands tests to xdist workers, and runs none itself
+        self._leads = leads  # the controller, or the only process
+        self._alone = alone  # without crt: ends the session and stores the rows itself
+        self._errors: list[tuple[str, str]] = []
+        self._sources: dict[Any, str | None] = {}
+        self._interrupted = False
+        self._stored = ""
+        self._running: RunDraft | None = None
+        self._deadline = 0.0
+
+    def close(self) -> None:
+        self._recorder.close()
+
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        if report.failed:
+            self._errors.append((report.nodeid, report.longreprtext[-4000:]))
+
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        if not self._controls:
+            self._recorder.write(
+                Collected(
+                    benchmarks=tuple(self._identify(item).id for item in session.items), errors=tuple(self._errors)
+                )
+            )
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        only = self._recorder.settings.only
+        if only is not None:
+            wanted = set(only)
+            chosen = [item for item in items if self._identify(item).id in wanted]
+            self._config.hook.pytest_deselected(items=[item for item in items if item not in set(chosen)])
+            items[:] = chosen
+
+    @pytest.hookimpl(hookwrapper=True, tryfirst=True)
+    def pytest_runtest_protocol(self, item: pytest.Item) -> Iterator[None]:
+        draft = self._recorder.begin(self._benchmark(item))
+        self._running = draft
+        self._deadline = time.monotonic() + (self._recorder.settings.timeout or 0.0)
+        outcome = yield
+        self._running = None
+        if outcome.excinfo is not None:  # type: ignore[attr-defined]
+            return  # interrupted: it did not finish, and is not a run
+        self._recorder.finish(draft)
+
+    @pytest.hookimpl(hookwrapper=True)
+    def pytest_runtest_setup(self) -> Iterator[None]:
+        with self._limited():
+            yield
+
+    @pytest.hookimpl(hookwrapper=True, trylast=True)
+    def pytest_runtest_call(self) -> Iterator[None]:
+        draft = self._running
+        if draft is None:
+            yield
+            return
+        if draft.call_blocks:
+            yield from self._measured_call(draft)
+            return
+        start = time.time()
+        began = time.perf_counter()
+        with self._limited():
+            outcome = yield
+        if not draft.timed:
+            draft.start = start
+            draft.end = start + time.perf_counter() - began
+            if outcome.excinfo is None:  # type: ignore[attr-defined]
+                draft.duration = draft.end - start
+
+    def _measured_call(self, draft: RunDraft) -> Iterator[None]:
+        """The call phase inside the blocks that fixtures asked for.
+
+        A block that cannot be entered fails the test before its body runs. When the body failed, its own error is the one to
+        tell: instruments that cannot reach a dead cluster afterwards say nothing new.
+        """
+        with self._limited():
+            stack = ExitStack()
+            try:
+                for block in draft.call_blocks:
+                    stack.enter_context(block)
+            except BaseException:
+                stack.__exit__(*sys.exc_info())
+                raise
+            outcome: Any = yield
+            failed = outcome.excinfo is not None
+            try:
+                stack.__exit__(*(outcome.excinfo or (None, None, None)))
+            except BaseException as error:
+                if not failed:
+                    outcome.force_exception(error)
+
+    @pytest.hookimpl(hookwrapper=True)
+    def pytest_runtest_teardown(self) -> Iterator[None]:
+        # a test that used up its time still has to clean up
+        self._deadline = time.monotonic() + min(self._recorder.settings.timeout or 0.0, TEARDOWN_LIMIT)
+        with self._limited():
+            yield
+
+    @pytest.hookimpl(hookwrapper=True)
+    def pytest_runtest_makereport(self, call: pytest.CallInfo[None]) -> Iterator[None]:
+        outcome = yield
+        draft = self._running
+        if draft is None:
+            return
+        report: pytest.TestReport = outcome.get_result()  # type: ignore[attr-defined]
+        draft.outcomes[call.when] = report.outcome
+        if report.outcome == "failed":
+            draft.failures.append(report.longreprtext)
+            if call.excinfo is not None and isinstance(call.excinfo.value, PhaseTimeout):
+                draft.timed_out = True
+        elif report.outcome == "skipped" and isinstance(report.longrepr, tuple):
+            draft.failures.append(report.longrepr[2])
+
+    def pytest_keyboard_interrupt(self) -> None:
+        self._interrupted = True
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_sessionfinish(self) -> None:
+        if not (self._leads and self._alone):
+            return
+        from coiled_runtime_cli import session
+
+        settings = self._recorder.settings
+        self._recorder.write(SessionEnded(id=settings.session, ended=time.time(), interrupted=self._interrupted))
+        self._recorder.close()
+        self._stored = session.store_after_pytest(settings)
+
+    def pytest_terminal_summary(self, terminalreporter: Any) -> None:
+        if self._stored:
+            terminalreporter.write_line(self._stored)
+
+    @contextmanager
+    def _limited(self) -> Iterator[None]:
+        """Raise PhaseTimeout in this phase when the test's time is over, where the platform has interval timers.
+
+        Set-up and body share ``timeout`` seconds.
+        """
+        seconds = self._recorder.settings.timeout
+        if (
+            not seconds
+            or not hasattr(signal, "setitimer")
+            or threading.current_thread() is not threading.main_thread()
+        ):
+            yield
+            return
+
+        def expire(_signal: int, _frame: Any) -> None:
+            raise PhaseTimeout(f"timed out after {seconds:g} s")
+
+        before = signal.signal(signal.SIGALRM, expire)
+        signal.setitimer(signal.ITIMER_REAL, max(self._deadline - time.monotonic(), 0.001))
+        try:
+            yield
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.signal(signal.SIGALRM, before)
+
+    def _identify(self, item: pytest.Item) -> Benchmark:
+        """Path, name and parameters: what collecting tells without reading a source."""
+        original = getattr(item, "originalname", None) or item.name
+        _, _, inside = item.nodeid.partition("::")
+        path = _relative_path(item, Path(self._recorder.settings.suites))
+        return Benchmark(path=path, name=inside or item.name, originalname=original)
+
+    def _benchmark(self, item: pytest.Item) -> Benchmark:
+        plain = self._identify(item)
+        epoch, reason = 1, None
+        marker = item.get_closest_marker("epoch")
+        if marker is not None:
+            epoch = int(marker.args[0] if marker.args else marker.kwargs.get("number", 1))
+            reason = marker.kwargs.get("reason")
+        former = []
+        for each in item.iter_markers("formerly"):
+            former += [str(old) if "::" in str(old) else f"{plain.path}::{old}" for old in each.args]
+        callspec = getattr(item, "callspec", None)
+        params = callspec.params if callspec is not None else {}
+        return Benchmark(
+            path=plain.path,
+            name=plain.name,
+            originalname=plain.originalname,
+            params={name: _as_json(value) for name, value in params.items()},
+            markers=tuple(sorted({each.name for each in item.iter_markers()} - {"parametrize", "usefixtures"})),
+            source=self._source(item),
+            epoch=epoch,
+            epoch_reason=reason,
+            formerly=tuple(dict.fromkeys(former)),
+        )
+
+    def _source(self, item: pytest.Item) -> str | None:
+        function = getattr(item, "function", None)
+        if function not in self._sources:
+            try:
+                self._sources[function] = inspect.getsource(function) if function is not None else None
+            except (OSError, TypeError):
+                self._sources[function] = None
+        return self._sources[function]
+
+
+def _relative_path(item: pytest.Item, suites: Path) -> str:
+    try:
+        return item.path.relative_to(suites).as_posix()
+    except ValueError:
+        return item.nodeid.partition("::")[0]
+
+
+def _as_json(value: Any) -> Any:
+    return value if isinstance(value, (str, int, float, bool, type(None))) and value == value else repr(value)[:200]
+
+
+def new_suffix() -> str:
+    """Eight hex digits that tell two clusters of one name apart."""
+    return journal.new_id()[-8:]

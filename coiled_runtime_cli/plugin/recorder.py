@@ -1,0 +1,174 @@
+"""What one pytest process records: the state of the running test, and the journal that it goes to."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from coiled_runtime_cli import journal
+from coiled_runtime_cli.core.record import Benchmark, Cluster, Environment, Line, Metric, Progress, Run, TestStarted
+from coiled_runtime_cli.core.settings import SessionSettings
+
+#: Failure texts are kept from their end, where pytest puts the error; more than this tells nobody anything.
+_FAILURE_LIMIT = 20_000
+
+
+@dataclass(slots=True)
+class RunDraft:
+    """The run of the test that is running; instruments and tests fill it in. Units as in :class:`Run`."""
+
+    uuid: str
+    benchmark: Benchmark
+    start: float | None = None
+    end: float | None = None
+    duration: float | None = None
+    average_memory: float | None = None
+    peak_memory: float | None = None
+    compute_time: float | None = None
+    disk_spill_time: float | None = None
+    serializing_time: float | None = None
+    transfer_time: float | None = None
+    scheduler_cpu_avg: float | None = None
+    scheduler_memory_max: float | None = None
+    worker_max_tick: float | None = None
+    scheduler_max_tick: float | None = None
+    cluster: Cluster | None = None
+    cluster_name: str | None = None
+    cluster_id: int | None = None
+    cluster_details_url: str | None = None
+    coiled_software_name: str | None = None
+    performance_report_url: str | None = None
+    cluster_dump_url: str | None = None
+    memray_profiles_url: str | None = None
+    py_spy_profiles_url: str | None = None
+    profiled: bool = False
+    timed: bool = False  # a timed block was asked for: the call phase as a whole is then not the duration
+    timed_out: bool = False
+    metrics: dict[str, Metric] = field(default_factory=dict)
+    outcomes: dict[str, str] = field(default_factory=dict)
+    failures: list[str] = field(default_factory=list)
+    call_blocks: list[AbstractContextManager[Any]] = field(default_factory=list)
+
+    def outcome(self) -> str:
+        if self.timed_out:
+            return "timeout"
+        if "failed" in (self.outcomes.get("setup"), self.outcomes.get("teardown")):
+            return "error" if self.outcomes.get("call") != "failed" else "failed"
+        return self.outcomes.get("call") or self.outcomes.get("setup") or "error"
+
+
+class Recorder:
+    """Writes the journal lines of this process. One for each pytest process, made by ``--benchmark``."""
+
+    def __init__(self, settings: SessionSettings, process: str) -> None:
+        self.settings = settings
+        self.current: RunDraft | None = None
+        self._process = process
+        self._writer: journal.Writer | None = None
+        self._written: set[str] = set()
+        self._benchmarks: dict[str, Benchmark] = {}
+        self._environment: Environment | None = None
+        self._modules = -1
+
+    def write(self, line: Line) -> None:
+        if self._writer is None:
+            self._writer = journal.Writer(Path(self.settings.folder), self._process)
+        self._writer.write(line)
+
+    def write_once(self, key: str, line: Line) -> None:
+        if key not in self._written:
+            self.write(line)
+            self._written.add(key)
+
+    def close(self) -> None:
+        if self._writer is not None:
+            self._writer.close()
+            self._writer = None
+
+    def begin(self, benchmark: Benchmark) -> RunDraft:
+        self.write_once(f"benchmark {benchmark.id}", benchmark)
+        draft = RunDraft(journal.new_id(), benchmark)
+        self.write(
+            TestStarted(
+                uuid=draft.uuid,
+                benchmark=benchmark.id,
+                at=time.time(),
+                repeat=self.settings.repeat,
+                timeout=self.settings.timeout,
+            )
+        )
+        self.current = draft
+        return draft
+
+    def finish(self, draft: RunDraft) -> None:
+        environment = self._current_environment()
+        if draft.cluster is not None:
+            self.write_once(f"cluster {draft.cluster.key}", draft.cluster)
+        failure = "\n\n".join(draft.failures)[-_FAILURE_LIMIT:] or None
+        self.write(
+            Run(
+                uuid=draft.uuid,
+                session=self.settings.session,
+                benchmark=draft.benchmark.id,
+                source_hash=draft.benchmark.source_hash,
+                epoch=draft.benchmark.epoch,
+                environment=environment.id,
+                cluster=draft.cluster.key if draft.cluster is not None else None,
+                repeat=self.settings.repeat,
+                outcome=draft.outcome(),
+                setup_outcome=draft.outcomes.get("setup"),
+                call_outcome=draft.outcomes.get("call"),
+                teardown_outcome=draft.outcomes.get("teardown"),
+                failure=failure,
+                metrics=tuple(draft.metrics.values()),
+                **{name: getattr(draft, name) for name in _COPIED},
+            )
+        )
+        self.current = None
+
+    def progress(self, what: str, done: float, total: float | None = None) -> None:
+        self.write(Progress(what=what, done=done, total=total))
+
+    def _current_environment(self) -> Environment:
+        """The environment, looked at again whenever a module has been imported since."""
+        import sys
+
+        if self._environment is None or len(sys.modules) != self._modules:
+            from coiled_runtime_cli.plugin import identity
+
+            self._modules = len(sys.modules)
+            self._environment = identity.read_environment(exclude=Path(self.settings.suites))
+            self.write_once(f"environment {self._environment.id}", self._environment)
+        return self._environment
+
+
+_COPIED = (
+    "profiled start end duration average_memory peak_memory compute_time disk_spill_time serializing_time transfer_time "
+    "scheduler_cpu_avg scheduler_memory_max worker_max_tick scheduler_max_tick cluster_name cluster_id "
+    "cluster_details_url coiled_software_name performance_report_url cluster_dump_url memray_profiles_url "
+    "py_spy_profiles_url"
+).split()
+
+
+@contextmanager
+def in_call_phase(draft: RunDraft | None, block: AbstractContextManager[Any]) -> Iterator[None]:
+    """Have ``block`` entered when the test's own body starts and left when it ends: fixtures of others stay outside."""
+    if draft is None:
+        yield
+        return
+    draft.call_blocks.append(block)
+    try:
+        yield
+    finally:
+        if block in draft.call_blocks:
+            draft.call_blocks.remove(block)
+
+
+class PhaseTimeout(pytest.fail.Exception):  # type: ignore[name-defined, misc, unused-ignore]
+    """Raised in the test by the timer. Not an Exception, so that code under test cannot swallow it."""

@@ -1,0 +1,104 @@
+"""The one owner of subprocesses: no shell, output captured or streamed to a file, never an orphan."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from coiled_runtime_cli.errors import ToolError
+
+
+@dataclass(frozen=True, slots=True)
+class Completed:
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+def run(
+    arguments: Sequence[str | Path],
+    *,
+    folder: Path | None = None,
+    environment: Mapping[str, str] | None = None,
+    timeout: float = 60.0,
+) -> Completed:
+    """Run a program to its end. Raises ToolError if it cannot be started or takes longer than ``timeout`` seconds."""
+    command = [str(each) for each in arguments]
+    try:
+        done = subprocess.run(
+            command,
+            cwd=folder,
+            env=None if environment is None else {**os.environ, **environment},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=timeout,
+            encoding="utf-8",
+            errors="replace",
+        )
+    except OSError as error:
+        raise ToolError(f"cannot start {command[0]}: {error.strerror or error}") from error
+    except subprocess.TimeoutExpired as error:
+        raise ToolError(f"{command[0]} did not end within {timeout:g} s") from error
+    return Completed(done.returncode, done.stdout, done.stderr)
+
+
+class Child:
+    """A program that runs beside this one, in a process group of its own, with its output in a file.
+
+    The group is what makes an end sure: whatever the program started ends with it.
+    """
+
+    def __init__(
+        self,
+        arguments: Sequence[str | Path],
+        *,
+        log: Path,
+        folder: Path | None = None,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
+        command = [str(each) for each in arguments]
+        with log.open("ab") as stream:
+            try:
+                self._process = subprocess.Popen(
+                    command,
+                    cwd=folder,
+                    env=None if environment is None else {**os.environ, **environment},
+                    stdin=subprocess.DEVNULL,
+                    stdout=stream,
+                    stderr=subprocess.STDOUT,
+                    start_new_session=True,
+                )
+            except OSError as error:
+                raise ToolError(f"cannot start {command[0]}: {error.strerror or error}") from error
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def returncode(self) -> int | None:
+        """The exit code, negative for a signal; None while it runs."""
+        return self._process.poll()
+
+    def wait(self, timeout: float) -> int | None:
+        """Wait at most ``timeout`` seconds; None if it still runs."""
+        try:
+            return self._process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            return None
+
+    def interrupt(self) -> None:
+        """Ask it to stop, as Ctrl-C would."""
+        if self._process.poll() is None:
+            with contextlib.suppress(ProcessLookupError):
+                self._process.send_signal(signal.SIGINT)
+
+    def kill_group(self) -> None:
+        """End it and everything that it started."""
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
