@@ -1,0 +1,84 @@
+"""Numbers as people write and read them: bytes, seconds, clocks, fractions."""
+
+from __future__ import annotations
+
+import math
+import re
+
+_BINARY = ("B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
+_SECONDS = (("ns", 1e-9), ("us", 1e-6), ("ms", 1e-3), ("s", 1.0))  # "us": reads the same in every encoding
+_UNITS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
+_DURATION_PART = re.compile(r"\s*(\d+(?:\.\d*)?|\.\d+)\s*(ns|us|µs|ms|min|s|m|h|d)\s*")
+
+
+def _three_digits(value: float) -> str:
+    """Three significant digits of a value between 0 and 9999, never in exponent form: 1.12, 12.3, 123, 1023."""
+    for digits, limit in ((2, 9.995), (1, 99.95)):
+        if value < limit:
+            return f"{value:.{digits}f}"
+    return f"{value:.0f}"
+
+
+def bytes_text(value: float) -> str:
+    """Bytes in binary units with three significant digits: 1.2e9 is "1.12 GiB"."""
+    if not math.isfinite(value):
+        return str(value)
+    size, unit = abs(value), 0
+    while round(size) >= 1024 and unit < len(_BINARY) - 1:
+        size, unit = size / 1024, unit + 1
+    sign = "-" if value < 0 else ""
+    return f"{sign}{size:.0f} B" if unit == 0 else f"{sign}{_three_digits(size)} {_BINARY[unit]}"
+
+
+def seconds_text(value: float) -> str:
+    """Seconds with three significant digits: 0.0123 is "12.3 ms"; from 1000 s on, "16m 40s" and "2h 05m"."""
+    if not math.isfinite(value):
+        return str(value)
+    sign, size = ("-" if value < 0 else ""), abs(value)
+    if size == 0:
+        return "0 s"
+    if size >= 999.5:
+        minutes, seconds = divmod(round(size), 60)
+        hours, minutes = divmod(minutes, 60)
+        return f"{sign}{hours}h {minutes:02d}m" if hours else f"{sign}{minutes}m {seconds:02d}s"
+    for unit, factor in _SECONDS[:-1]:
+        if size < factor * 999.5:
+            return f"{sign}{_three_digits(size / factor)} {unit}"
+    return f"{sign}{_three_digits(size)} s"
+
+
+def clock_text(seconds: float) -> str:
+    """Elapsed or remaining time as on a clock: 75 is "1:15", 3675 is "1:01:15"."""
+    minutes, second = divmod(max(0, round(seconds)), 60)
+    hours, minute = divmod(minutes, 60)
+    return f"{hours}:{minute:02d}:{second:02d}" if hours else f"{minute}:{second:02d}"
+
+
+def parse_seconds(text: str) -> float:
+    """Read a duration: "90" (seconds), "500ms", "10m", "1h30m", "1.5h". Raises ValueError on anything else."""
+    message = f"not a duration: {text!r}; write seconds (90) or units (500ms, 10m, 1h30m)"
+    try:
+        plain = float(text)
+    except ValueError:
+        plain = math.nan
+    if math.isfinite(plain) and plain >= 0:
+        return plain
+    total, position = 0.0, 0
+    while match := _DURATION_PART.match(text, position):
+        total += float(match[1]) * _UNITS[match[2]]
+        position = match.end()
+    if position == 0 or position != len(text):
+        raise ValueError(message)
+    return total
+
+
+def parse_fraction(text: str) -> float:
+    """Read a share: "5%" and "0.05" are 0.05. Raises ValueError on anything that is not a number of 0 or more."""
+    stripped = text.strip()
+    try:
+        value = float(stripped.removesuffix("%")) / (100 if stripped.endswith("%") else 1)
+    except ValueError:
+        value = math.nan
+    if not (math.isfinite(value) and value >= 0):
+        raise ValueError(f"not a share: {text!r}; write a percentage (5%) or a fraction (0.05)")
+    return value
