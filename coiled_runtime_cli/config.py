@@ -1,0 +1,440 @@
+"""Configuration: defaults < user file < project file < environment < flags. The sole reader of the environment.
+
+The user file is ``$XDG_CONFIG_HOME/crt/config.toml``; the project file is the nearest ``crt.toml``, or ``pyproject.toml``
+with a ``[tool.crt]`` table, in the working folder or above it. Each value remembers where it came from.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from coiled_runtime_cli import locations
+from coiled_runtime_cli.core.nearest import unknown
+from coiled_runtime_cli.core.quantity import parse_fraction, parse_seconds
+from coiled_runtime_cli.core.scale import Scale
+from coiled_runtime_cli.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+#: Tables that belong to one command each, kept as they are written.
+COMMAND_TABLES = ("sync", "build", "report", "detect", "bisect")
+
+#: Names that the predecessor's users have in their CI, in the order in which they are asked for.
+HISTORIC = {
+    "db": ("DB_NAME",),
+    "software": ("COILED_SOFTWARE_NAME",),
+    "label": ("AB_VERSION", "COILED_RUNTIME_VERSION"),
+    "cluster_override": ("CLUSTER_KWARGS",),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    db: str  # path of an SQLite file, or an SQLAlchemy URL
+    suites: Path
+    data: Path  # cache of data sets
+    cluster: str  # local, coiled, an address, or a name in ``clusters``
+    clusters: dict[str, dict[str, Any]]
+    cluster_override: Path | None  # file of cluster shapes, merged over those of the suites
+    scale: str
+    label: str  # the runtime under test
+    timeout: float  # s, for each test
+    precision: float  # half-width of the interval that ``--repeat auto`` stops at, as a fraction
+    max_time: float  # s, that ``--repeat auto`` may take
+    software: str | None  # Coiled software environment
+    ci_url: str | None  # of the CI run that is measuring
+    scratch: str | None  # folder or URL prefix for what tests write
+    runs: Path  # journals of sessions that are not yet in the database
+    sync: dict[str, Any]
+    build: dict[str, Any]
+    report: dict[str, Any]
+    detect: dict[str, Any]
+    bisect: dict[str, Any]
+    files: tuple[Path, ...] = ()  # that were read, the weakest first
+    origins: dict[str, str] = field(default_factory=dict)
+
+    def origin(self, key: str) -> str:
+        """Where the value came from: "default", "user file PATH", "PATH", "CRT_DB" or "--db"."""
+        return self.origins.get(key, "default")
+
+    def shown(self, key: str) -> str:
+        """The value as text for people: without passwords, and "" for what is not set."""
+        value = getattr(self, key)
+        if value is None:
+            return ""
+        if isinstance(value, dict):
+            import json
+
+            return masked(json.dumps(value, default=str)) if value else ""
+        return masked(str(value))
+
+
+KEYS = (
+    "db",
+    "suites",
+    "data",
+    "cluster",
+    "clusters",
+    "cluster_override",
+    "scale",
+    "label",
+    "timeout",
+    "precision",
+    "max_time",
+    "software",
+    "ci_url",
+    "scratch",
+    "runs",
+    *COMMAND_TABLES,
+)
+TABLES = ("clusters", *COMMAND_TABLES)
+
+
+@dataclass(frozen=True, slots=True)
+class _Given:
+    """One value as it was written: ``base`` is the folder that a relative path starts from; None keeps it as it is."""
+
+    value: object
+    origin: str
+    place: str  # where it is written, for messages: "PATH: key", "CRT_KEY" or "--key"
+    base: Path | None
+
+
+@dataclass(slots=True)
+class _Files:
+    chosen: Path | None = None
+    ignored: bool = False
+
+
+_files = _Files()
+
+
+def choose_files(config_file: Path | None, *, no_config: bool) -> None:
+    """Say once, for every later ``load``, what ``--config`` and ``--no-config`` said."""
+    _files.chosen, _files.ignored = config_file, no_config
+
+
+def load(
+    flags: Mapping[str, object] | None = None,
+    *,
+    folder: Path | None = None,
+    environ: Mapping[str, str] | None = None,
+    config_file: Path | None = None,
+    no_config: bool = False,
+) -> Config:
+    """Read the configuration that holds in ``folder`` (the working folder).
+
+    ``flags`` are by key; None is "not given". ``config_file`` is read instead of the user's and the project's
+    file; with ``no_config`` none is read. Raises UsageError that names the file, variable or flag, the key and what was expected.
+    """
+    environ = os.environ if environ is None else environ
+    config_file, no_config = config_file or _files.chosen, no_config or _files.ignored
+    if config_file is not None and no_config:
+        raise UsageError("--config and --no-config contradict each other", hint="give one of them")
+    here = _working_folder() if folder is None else folder.absolute()
+    given: dict[str, _Given] = {}
+    files: list[Path] = []
+    for file, title in [] if no_config else _config_files(here, environ, config_file):
+        table = _read(file)
+        if table is None:
+            continue
+        files.append(file)
+        _add_file(given, table, file, title)
+    given.update(_from_environment(environ, folder))
+    for key, value in (flags or {}).items():
+        if key not in KEYS:
+            raise ValueError(unknown("key", key, KEYS))
+        if value is not None:
+            flag = "--" + key.replace("_", "-")
+            given[key] = _Given(value, flag, flag, folder)
+    values = {key: _READERS[key](each) for key, each in given.items()}
+    database = values.setdefault("db", "benchmark.db" if folder is None else str(here / "benchmark.db"))
+    defaults: dict[str, Any] = {
+        "suites": locations.suites_folder(),
+        "data": _home(environ, "XDG_CACHE_HOME", ".cache") / "crt" / "datasets",
+        "cluster": "local",
+        "clusters": {},
+        "cluster_override": None,
+        "scale": "laptop",
+        "label": "local",
+        "timeout": 3600.0,
+        "precision": 0.05,
+        "max_time": 1800.0,
+        "software": None,
+        "ci_url": None,
+        "scratch": None,
+        "runs": _runs_folder(database, environ),
+        **{name: {} for name in COMMAND_TABLES},
+    }
+    origins = {key: each.origin for key, each in given.items()}
+    return Config(**{**defaults, **values}, files=tuple(files), origins=origins)
+
+
+def user_file(environ: Mapping[str, str] | None = None) -> Path:
+    """Where the user's own configuration is, or would be."""
+    return _home(os.environ if environ is None else environ, "XDG_CONFIG_HOME", ".config") / "crt" / "config.toml"
+
+
+def masked(text: str) -> str:
+    """The text with the passwords of the URLs in it replaced by ``***``."""
+    text = re.sub(r"(\w://[^\s/:@\"]*):[^\s/\"]*@", r"\1:***@", text)
+    return re.sub(r"(?i)([?&][a-z_]*(?:password|secret|token)[a-z_]*=)[^&\s\"]+", r"\1***", text)
+
+
+def sqlite_file(db: str) -> Path | None:
+    """The file of an SQLite database given by path or URL; None for a server, or a database in memory."""
+    if "://" not in db:
+        return None if db == ":memory:" else Path(db)
+    scheme, _, rest = db.partition("://")
+    path = rest.partition("?")[0].removeprefix("/")
+    return Path(path) if scheme.partition("+")[0] == "sqlite" and path not in {"", ":memory:"} else None
+
+
+def is_ci() -> bool:
+    return _truthy("CI") or _truthy("GITHUB_ACTIONS")
+
+
+def no_color() -> bool:
+    """https://no-color.org: set to anything but nothing. A dumb terminal has no colours either."""
+    return bool(os.environ.get("NO_COLOR")) or os.environ.get("TERM") == "dumb"
+
+
+def force_color() -> bool:
+    return _truthy("FORCE_COLOR")
+
+
+def terminal_columns() -> int | None:
+    """The width that the user asks for, rather than the terminal's."""
+    for name in ("TERMINAL_WIDTH", "COLUMNS"):
+        text = os.environ.get(name, "")
+        if text.isascii() and text.isdigit() and int(text) > 0:
+            return int(text)
+    return None
+
+
+def completion_requested() -> bool:
+    """Is a shell asking for completions?"""
+    return bool(os.environ.get("_CRT_COMPLETE"))
+
+
+def _truthy(name: str) -> bool:
+    return os.environ.get(name, "").lower() not in {"", "0", "false", "no"}
+
+
+def _working_folder() -> Path:
+    try:
+        return Path.cwd()
+    except FileNotFoundError as error:
+        raise UsageError("the working folder no longer exists", hint="change to a folder that does") from error
+
+
+def _home(environ: Mapping[str, str], variable: str, fallback: str) -> Path:
+    """A folder of the XDG base directory specification, which says to ignore relative ones."""
+    folder = environ.get(variable, "")
+    if folder and Path(folder).is_absolute():
+        return Path(folder)
+    return Path(environ.get("HOME") or os.path.expanduser("~")) / fallback  # noqa: PTH111  Path.home() may raise
+
+
+def _runs_folder(db: str, environ: Mapping[str, str]) -> Path:
+    file = sqlite_file(db)
+    if file is not None:
+        return file.parent / "crt-runs"
+    import hashlib
+
+    name = hashlib.sha256(re.sub(r"(://[^/@]*?):[^/]*@", r"\1@", db).encode()).hexdigest()[:16]
+    return _home(environ, "XDG_STATE_HOME", ".local/state") / "crt" / "runs" / name
+
+
+def _config_files(here: Path, environ: Mapping[str, str], chosen: Path | None) -> Iterator[tuple[Path, str]]:
+    """The files to read, the weakest first, each with how its values' origin is written."""
+    if chosen is not None:
+        file = here / chosen.expanduser()
+        if not file.is_file():
+            raise UsageError(f"--config: no such file: {file}")
+        yield file, str(file)
+        return
+    user = user_file(environ)
+    if user.is_file():
+        yield user, f"user file {user}"
+    for folder in (here, *here.parents):
+        for name in ("crt.toml", "pyproject.toml"):
+            file = folder / name
+            if file.is_file() and _read(file) is not None:
+                yield file, str(file)
+                return
+
+
+def _read(file: Path) -> dict[str, Any] | None:
+    """The table of crt in a file; None for a ``pyproject.toml`` that has none."""
+    try:
+        content = file.read_bytes()
+    except OSError as error:
+        raise UsageError(f"{file}: cannot be read: {error.strerror}") from error
+    embedded = file.name == "pyproject.toml"
+    if embedded and b"crt" not in content:
+        return None
+    table: object = _parse(file, content)
+    for part in ("tool", "crt") if embedded else ():
+        table = table.get(part) if isinstance(table, dict) else None
+        if table is None:
+            return None
+    if not isinstance(table, dict):
+        raise UsageError(f"{file}: tool.crt: expected a table, not {table!r}")
+    return table
+
+
+def _parse(file: Path, content: bytes) -> dict[str, Any]:
+    if sys.version_info >= (3, 11):
+        import tomllib
+    else:
+        try:
+            import tomli as tomllib
+        except ImportError as error:
+            raise UsageError(
+                f"{file}: Python 3.10 needs tomli to read it", hint="python -m pip install tomli, or crt --no-config"
+            ) from error
+    try:
+        table: dict[str, Any] = tomllib.loads(content.decode())
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{file}: is not UTF-8 text: {error.reason} at byte {error.start}") from error
+    except tomllib.TOMLDecodeError as error:
+        raise UsageError(f"{file}: is not valid TOML: {error}") from error
+    return table
+
+
+def _add_file(given: dict[str, _Given], table: dict[str, Any], file: Path, title: str) -> None:
+    for written, value in table.items():
+        key = written.replace("-", "_")
+        if key not in KEYS:
+            raise UsageError(f"{file}: {unknown('key', written, KEYS)}", hint="crt config show lists every key")
+        if key in TABLES:
+            _check_table(key, value, file)
+            weaker = given[key].value if key in given else {}
+            value = {**(weaker if isinstance(weaker, dict) else {}), **value}  # noqa: PLW2901
+        given[key] = _Given(value, title, f"{file}: {key}", file.absolute().parent)
+
+
+def _check_table(key: str, value: object, file: Path) -> None:
+    if not isinstance(value, dict):
+        raise UsageError(f"{file}: {key}: expected a table, not {value!r}", hint=f"write [{key}] and its keys below")
+    if key == "clusters":
+        for name, each in value.items():
+            if not isinstance(each, dict):
+                raise UsageError(
+                    f"{file}: clusters.{name}: expected a table, not {each!r}",
+                    hint=f"write [clusters.{name}] and the keywords of the cluster below",
+                )
+
+
+def _from_environment(environ: Mapping[str, str], base: Path | None) -> dict[str, _Given]:
+    variables = {f"CRT_{key.upper()}": key for key in KEYS}
+    for name in environ:
+        if name.startswith("CRT_") and name not in variables:
+            settable = [each for each, key in variables.items() if key not in TABLES]
+            raise UsageError(unknown("environment variable", name, settable), hint=f"unset {name}")
+    given = {}
+    for variable, key in variables.items():
+        # An empty variable is how CI systems write "not set".
+        named = next((each for each in (variable, *HISTORIC.get(key, ())) if environ.get(each)), None)
+        if named is None:
+            continue
+        if key in TABLES:
+            raise UsageError(f"{named}: {key} is a table: a variable cannot hold it", hint="set it in crt.toml")
+        given[key] = _Given(environ[named], named, named, base)
+    if "ci_url" not in given and (url := _github_run(environ)):
+        given["ci_url"] = _Given(url, "GITHUB_RUN_ID", "GITHUB_RUN_ID", base)
+    return given
+
+
+def _github_run(environ: Mapping[str, str]) -> str | None:
+    server, repository, run = (environ.get(f"GITHUB_{part}") for part in ("SERVER_URL", "REPOSITORY", "RUN_ID"))
+    return f"{server}/{repository}/actions/runs/{run}" if server and repository and run else None
+
+
+def _refuse(given: _Given, expected: str) -> UsageError:
+    return UsageError(f"{given.place}: expected {expected}, not {masked(repr(given.value))}")
+
+
+def _text(given: _Given) -> str:
+    value = given.value
+    if not isinstance(value, str) or not value.strip():
+        raise _refuse(given, "a text that is not empty")
+    if not value.isprintable():
+        raise _refuse(given, "a text without control characters")
+    return value
+
+
+def _path(given: _Given) -> Path:
+    if not isinstance(given.value, str | Path) or not str(given.value).strip() or "\0" in str(given.value):
+        raise _refuse(given, "a path")
+    path = Path(given.value).expanduser()
+    return path if given.base is None else given.base / path
+
+
+def _database(given: _Given) -> str:
+    value = str(given.value) if isinstance(given.value, Path) else given.value
+    if isinstance(value, str) and "://" in value:
+        file = sqlite_file(value)
+        if file is None or file.is_absolute() or given.base is None:
+            return _text(given)
+        scheme, _, query = value.partition("?")
+        return f"{scheme.partition('://')[0]}:///{given.base / file}" + (f"?{query}" if query else "")
+    return str(_path(given))
+
+
+def _scale(given: _Given) -> str:
+    number = isinstance(given.value, int | float) and not isinstance(given.value, bool)
+    try:
+        return Scale.parse(str(given.value) if number else _text(given)).name
+    except ValueError as error:
+        raise UsageError(f"{given.place}: {error}") from error
+
+
+def _number(expected: str, read: Callable[[str], float], limit: float) -> Callable[[_Given], float]:
+    def reader(given: _Given) -> float:
+        value = given.value
+        if isinstance(value, bool) or not isinstance(value, int | float | str):
+            raise _refuse(given, expected)
+        try:
+            number = read(str(value))
+        except ValueError as error:
+            raise _refuse(given, expected) from error
+        if not 0 < number < limit:
+            raise _refuse(given, expected)
+        return number
+
+    return reader
+
+
+def _table(given: _Given) -> dict[str, Any]:
+    if not isinstance(given.value, dict):
+        raise _refuse(given, "a table")
+    return given.value
+
+
+_duration = _number('seconds above 0, as 90, "10m" or "1h30m"', parse_seconds, math.inf)
+_READERS: dict[str, Callable[[_Given], Any]] = {
+    "db": _database,
+    "suites": _path,
+    "data": _path,
+    "cluster": _text,
+    "cluster_override": _path,
+    "scale": _scale,
+    "label": _text,
+    "timeout": _duration,
+    "precision": _number('a share between 0 and 1, as "5%" or 0.05', parse_fraction, 1.0),
+    "max_time": _duration,
+    "software": _text,
+    "ci_url": _text,
+    "scratch": _text,
+    "runs": _path,
+    **dict.fromkeys(TABLES, _table),
+}
