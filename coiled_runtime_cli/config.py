@@ -1,7 +1,8 @@
 """Configuration: defaults < user file < project file < environment < flags. The sole reader of the environment.
 
-The user file is ``$XDG_CONFIG_HOME/crt/config.toml``; the project file is the nearest ``crt.toml``, or ``pyproject.toml``
-with a ``[tool.crt]`` table, in the working folder or above it. Each value remembers where it came from.
+The user file is ``$XDG_CONFIG_HOME/crt/config.toml``; the project file is the nearest ``crt.toml`` (or
+``pyproject.toml`` with a ``[tool.crt]`` table) in the working folder or above it. Each value remembers where it
+came from.
 """
 
 from __future__ import annotations
@@ -132,7 +133,8 @@ def load(
     """Read the configuration that holds in ``folder`` (the working folder).
 
     ``flags`` are by key; None is "not given". ``config_file`` is read instead of the user's and the project's
-    file; with ``no_config`` none is read. Raises UsageError that names the file, variable or flag, the key and what was expected.
+    file; with ``no_config`` none is read. Raises UsageError that names the file, variable or flag,
+    the key and what was expected.
     """
     environ = os.environ if environ is None else environ
     config_file, no_config = config_file or _files.chosen, no_config or _files.ignored
