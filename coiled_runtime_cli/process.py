@@ -59,15 +59,19 @@ class Child:
         *,
         log: Path,
         folder: Path | None = None,
-        environment: Mapping[str, str] | None = None,
+        search_path: str | None = None,
     ) -> None:
+        """``search_path`` goes before whatever PYTHONPATH says."""
         command = [str(each) for each in arguments]
+        environment = dict(os.environ)
+        if search_path is not None:
+            environment["PYTHONPATH"] = os.pathsep.join(filter(None, [search_path, environment.get("PYTHONPATH")]))
         with log.open("ab") as stream:
             try:
                 self._process = subprocess.Popen(
                     command,
                     cwd=folder,
-                    env=None if environment is None else {**os.environ, **environment},
+                    env=environment,
                     stdin=subprocess.DEVNULL,
                     stdout=stream,
                     stderr=subprocess.STDOUT,

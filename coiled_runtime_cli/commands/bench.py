@@ -1,0 +1,394 @@
+"""`crt bench`: run benchmark suites on a cluster, store every run, show what was measured."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
+    from coiled_runtime_cli.config import Config
+    from coiled_runtime_cli.core.record import Run
+    from coiled_runtime_cli.core.settings import SessionSettings
+    from coiled_runtime_cli.session import Stored
+
+
+def bench(
+    node_ids: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[NODEID]...", help="Tests: file, file::test[parameters], or a test's bare name."),
+    ] = None,
+    suite: Annotated[
+        list[str] | None,
+        typer.Option("--suite", "-s", metavar="NAME", help="A topic (parquet) or a folder (stability). Repeatable."),
+    ] = None,
+    list_: Annotated[bool, typer.Option("--list", help="List suites and tests, and stop.")] = False,
+    keyword: Annotated[str | None, typer.Option("-k", metavar="EXPRESSION", help="Tests by name, as in pytest.")] = None,
+    markers: Annotated[str | None, typer.Option("-m", metavar="EXPRESSION", help="Tests by marker, as in pytest.")] = None,
+    scale: Annotated[
+        str | None, typer.Option(metavar="SCALE", help="smoke, laptop (default), full, or a multiple of laptop.")
+    ] = None,
+    cluster: Annotated[
+        str | None,
+        typer.Option(metavar="CLUSTER", help="local (default), coiled, tcp://HOST:PORT, or a configured name."),
+    ] = None,
+    repeat: Annotated[
+        str, typer.Option(metavar="N|auto", help="Whole rounds; auto: until --precision, within --max-time.")
+    ] = "1",
+    precision: Annotated[
+        str | None, typer.Option(metavar="SHARE", help="Half-width of the interval that auto stops at. Default 5%.")
+    ] = None,
+    max_time: Annotated[
+        str | None, typer.Option(metavar="TIME", help="Longest time that auto may take. Default 30m.")
+    ] = None,
+    label: Annotated[str | None, typer.Option(metavar="NAME", help="The runtime under test. Default: local.")] = None,
+    db: Annotated[str | None, typer.Option(metavar="PATH|URL", help="Database. Default: benchmark.db.")] = None,
+    python: Annotated[
+        str | None, typer.Option(metavar="PATH", help="Measure this interpreter's environment instead.")
+    ] = None,
+    workers: Annotated[
+        int, typer.Option("-n", metavar="N", min=0, help="Processes that share the modules, one cluster each.")
+    ] = 0,
+    timeout: Annotated[str | None, typer.Option(metavar="TIME", help="Longest time of one test. Default 1h.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would run, and stop.")] = False,
+    format_: Annotated[
+        str, typer.Option("--format", metavar="FORMAT", help="table, json, markdown, csv or github.")
+    ] = "table",
+    pytest_args: Annotated[list[str] | None, typer.Option("--pytest-arg", hidden=True)] = None,
+) -> None:
+    """Run benchmark suites and store every run.
+
+    \b
+    crt bench --suite parquet                    every test of a suite, on this machine
+    crt bench test_write_wide_data --repeat 5    one test, five times
+    crt bench --suite parquet --repeat auto      until each mean is known to 5 %
+    crt bench --list                             what there is
+    crt bench --suite parquet -- --maxfail=1     the rest goes to pytest
+    """
+    from coiled_runtime_cli import config, console, suites
+    from coiled_runtime_cli.core.table import FORMATS
+    from coiled_runtime_cli.errors import UsageError
+
+    if format_ not in FORMATS:
+        from coiled_runtime_cli.core.nearest import unknown
+
+        raise UsageError(unknown("format", format_, FORMATS))
+    settings = config.load(
+        {
+            "db": db,
+            "scale": scale,
+            "cluster": cluster,
+            "label": label,
+            "timeout": timeout,
+            "precision": precision,
+            "max_time": max_time,
+        }
+    )
+    if list_:
+        _show_suites(settings, suite or [], format_)
+        return
+    from pathlib import Path
+
+    from coiled_runtime_cli.bench import Selection
+
+    if not (node_ids or suite or keyword or markers):
+        known = sorted({each.topic for each in suites.find(settings.suites)})
+        raise UsageError(
+            "no suite and no test was named" + (f" (suites: {', '.join(known)})" if known else ""),
+            hint=f"crt bench --suite {known[0] if known else 'NAME'}, or crt bench --list",
+        )
+    arguments = suites.select(settings.suites, names=suite or [], node_ids=node_ids or [], here=Path.cwd())
+    selection = Selection(
+        arguments=arguments or (str(settings.suites),),
+        keyword=keyword,
+        markers=markers,
+        workers=workers,
+        extra=tuple(pytest_args or ()),
+    )
+    _Bench(settings, selection, python, _rounds(repeat), dry_run=dry_run, format_=format_).run()
+
+
+def _rounds(repeat: str) -> int | None:
+    """The number of rounds; None: as many as the precision needs."""
+    from coiled_runtime_cli.errors import UsageError
+
+    if repeat == "auto":
+        return None
+    if not repeat.isdecimal() or int(repeat) < 1:
+        raise UsageError(f"--repeat {repeat}: a whole number from 1, or auto")
+    return int(repeat)
+
+
+def _show_suites(settings: Config, names: list[str], format_: str) -> None:
+    from coiled_runtime_cli import console, suites
+    from coiled_runtime_cli.core.table import Column, Table
+
+    found = suites.find(settings.suites)
+    if names:
+        chosen = suites.select(settings.suites, names=names, node_ids=[], here=settings.suites)
+        found = tuple(each for each in found if str(settings.suites / each.path) in chosen)
+    if format_ == "json":
+        console.show_json(
+            {
+                "schema": 1,
+                "suites": [
+                    {"name": each.topic, "folder": each.folder, "path": each.path, "summary": each.summary}
+                    | {"tests": [f"{each.path}::{test}" for test in each.tests]}
+                    for each in found
+                ],
+            }
+        )
+        return
+    rows = tuple((each.topic, each.folder, test) for each in found for test in each.tests)
+    console.show_table(Table((Column("suite"), Column("folder", drop=1), Column("test")), rows), format_)
+
+
+class _Bench:
+    """One session of `crt bench`, from its plan to its table."""
+
+    def __init__(
+        self,
+        settings: Config,
+        selection: object,
+        python: str | None,
+        rounds: int | None,
+        *,
+        dry_run: bool,
+        format_: str,
+    ) -> None:
+        from coiled_runtime_cli.bench import Selection
+
+        assert isinstance(selection, Selection)
+        self.settings = settings
+        self.selection: Selection = selection
+        self.python = python
+        self.rounds = rounds
+        self.dry_run = dry_run
+        self.format = format_
+        self.runs: list[Run] = []
+        self.import_errors: dict[str, str] = {}
+        self.trouble: Exception | None = None
+        self.collected = 0
+
+    def run(self) -> None:
+        import sys
+        from dataclasses import replace
+        from pathlib import Path
+
+        from coiled_runtime_cli import bench, clusters, console, session
+
+        prepared, spec = session.prepare(self.settings, parallel=max(1, self.selection.workers))
+        if self.dry_run:
+            self._show_plan(prepared)
+            return
+        engine, recovered = session.open_history(self.settings)
+        say_recovered(recovered)
+        clusters.check(spec)
+        writer = session.begin(self.settings, prepared, spec, command=("crt", *sys.argv[1:]))
+        interrupted = False
+        try:
+            target = bench.target(self.python, Path(prepared.folder))
+            with console.progress(None, "collecting") as progress, _terminate_as_interrupt():
+                for number, only in self._plan():
+                    now = replace(prepared, repeat=number, only=list(only) if only is not None else None)
+                    for event in bench.run_round(target, self.selection, now, write_settings=session.write_settings):
+                        self._follow(event, progress, number)
+        except KeyboardInterrupt:
+            interrupted = True
+        except BaseException:
+            writer.close()
+            session.discard_empty(prepared)
+            raise
+        writer.write(session.ended(prepared, interrupted=interrupted))
+        writer.close()
+        self._finish(prepared, engine, interrupted=interrupted)
+
+    def _plan(self) -> Iterator[tuple[int, tuple[str, ...] | None]]:
+        """The rounds: (index, the benchmarks to run; None: all that are selected)."""
+        import time
+
+        from coiled_runtime_cli.core.summary import undecided
+
+        if self.rounds is not None:
+            for number in range(self.rounds):
+                if number and not self.runs:
+                    return
+                yield number, None
+            return
+        began = time.monotonic()
+        number, only, longest = 0, None, 0.0
+        while True:
+            started = time.monotonic()
+            yield number, only
+            longest = max(longest, time.monotonic() - started) if only is None else time.monotonic() - started
+            only = undecided(self.runs, self.settings.precision)
+            number += 1
+            # a round that would end after the limit is not begun
+            if not only or time.monotonic() - began + longest > self.settings.max_time:
+                return
+
+    def _follow(self, event: object, progress: object, number: int) -> None:
+        from coiled_runtime_cli import bench
+        from coiled_runtime_cli.console import Progress as Bar
+        from coiled_runtime_cli.core.quantity import seconds_text
+        from coiled_runtime_cli.core.record import Collected, Progress, Run, TestStarted
+
+        assert isinstance(progress, Bar)
+        if isinstance(event, Collected):
+            self.import_errors.update(event.errors)
+            if not number:
+                self.collected = max(self.collected, len(event.benchmarks))
+            progress.update(len(self.runs), total=self._total(number))
+        elif isinstance(event, TestStarted):
+            progress.update(len(self.runs), total=self._total(number), text=event.benchmark.partition("::")[2])
+        elif isinstance(event, Progress):
+            share = f" {event.done / event.total:.0%}" if event.total else ""
+            progress.update(len(self.runs), text=f"{event.what}{share}")
+        elif isinstance(event, Run):
+            self.runs.append(event)
+            took = f" in {seconds_text(event.duration)}" if event.duration is not None else ""
+            name = event.benchmark.partition("::")[2]
+            progress.update(len(self.runs), total=self._total(number))
+            if event.outcome != "passed":
+                progress.log(f"{name}: {event.outcome}{took}")
+        elif isinstance(event, bench.ProcessEnded):
+            if not self.runs or event.returncode in (3, 4):
+                self.trouble = bench.explain(event) or self.trouble
+
+    def _total(self, number: int) -> int | None:
+        if not self.collected:
+            return None
+        return self.collected * self.rounds if self.rounds is not None else max(len(self.runs), self.collected)
+
+    def _finish(self, prepared: SessionSettings, engine: Engine, *, interrupted: bool) -> None:
+        from pathlib import Path
+
+        import typer
+
+        from coiled_runtime_cli import console, session
+        from coiled_runtime_cli.core.summary import BAD, summarise
+        from coiled_runtime_cli.db import queries
+
+        stored = session.store(Path(prepared.folder), engine, settle=not interrupted)
+        earlier = queries.comparable_values(engine, prepared.session) if self.runs else {}
+        engine.dispose()
+        summaries = summarise(self.runs, earlier)
+        self._show(prepared, summaries)
+        for file, message in self.import_errors.items():
+            console.warning(f"{file} does not import:\n{message.strip()}")
+        for each in summaries:
+            if each.worst in BAD:
+                text = next(run.failure for run in reversed(self.runs) if run.benchmark == each.benchmark and run.outcome in BAD)
+                console.note(f"{each.name}: {each.worst}\n{_last_lines(text or '', 30)}")
+        if interrupted:
+            console.note(f"interrupted: {len(self.runs)} runs kept in {prepared.database}")
+            raise KeyboardInterrupt
+        self._complain_if_nothing_ran()
+        if stored is None:
+            console.warning("a process of this session still runs; the next crt command stores its rows")
+        console.note(f"{len(self.runs)} runs stored in {prepared.database}")
+        console.hint(self._next())
+        if self.import_errors:
+            raise typer.Exit(3)
+        if any(each.worst in BAD for each in summaries):
+            raise typer.Exit(1)
+
+    def _complain_if_nothing_ran(self) -> None:
+        from coiled_runtime_cli.errors import ToolError, UsageError
+
+        if self.runs:
+            return
+        if self.trouble is not None:
+            raise self.trouble
+        if self.import_errors:
+            raise ToolError(f"no test ran: {', '.join(self.import_errors)} could not be imported")
+        raise UsageError("no test was selected", hint="crt bench --list shows the tests; -k and -m choose among them")
+
+    def _next(self) -> str:
+        from coiled_runtime_cli.core.summary import durations
+
+        if all(len(values) < 3 for values in durations(self.runs).values()):
+            return "repeat until each mean is known to 5 %: the same command with --repeat auto"
+        return "change something, and run the same command again: the change column compares"
+
+    def _show(self, prepared: SessionSettings, summaries: tuple[object, ...]) -> None:
+        from coiled_runtime_cli import console
+        from coiled_runtime_cli.core import summary
+
+        known = [each for each in summaries if isinstance(each, summary.Summary)]
+        if self.format == "json":
+            console.show_json(
+                {
+                    "schema": 1,
+                    "session_id": prepared.session,
+                    "database": prepared.database,
+                    "runs": [summary.run_json(run) for run in self.runs],
+                    "changes": [summary.change_json(each) for each in known],
+                }
+            )
+        elif known or self.format != "table":
+            console.show_table(summary.table(known), self.format)
+
+    def _show_plan(self, prepared: SessionSettings) -> None:
+        from coiled_runtime_cli import console
+        from coiled_runtime_cli.core.table import Column, Table
+
+        rounds = "auto" if self.rounds is None else str(self.rounds)
+        cluster = prepared.clusters[""]
+        plan = {
+            "tests": [each for each in self.selection.arguments],
+            "rounds": rounds,
+            "scale": prepared.scale,
+            "label": prepared.label,
+            "cluster": cluster,
+            "python": self.python or "this environment",
+            "database": prepared.database,
+            "data": prepared.data,
+        }
+        if self.format == "json":
+            console.show_json({"schema": 1, "plan": plan})
+            return
+        shown = {**plan, "tests": "\n".join(self.selection.arguments), "cluster": _cluster_text(cluster)}
+        rows = tuple((name, str(value)) for name, value in shown.items())
+        console.show_table(Table((Column("would run"), Column("")), rows), self.format)
+
+
+def _cluster_text(spec: dict[str, object]) -> str:
+    options = spec.get("options")
+    inside = ", ".join(f"{key}={value}" for key, value in options.items()) if isinstance(options, dict) else ""
+    return f"{spec.get('name')} ({inside})" if inside else str(spec.get("name"))
+
+
+def _last_lines(text: str, count: int) -> str:
+    return "\n".join("    " + line for line in text.rstrip().splitlines()[-count:])
+
+
+def say_recovered(recovered: tuple[Stored, ...]) -> None:
+    """Tell the user what killed sessions had left, and that it is safe now."""
+    from coiled_runtime_cli import console
+
+    for each in recovered:
+        if each.new:
+            console.note(f"recovered {each.new} runs of session {each.session}, which had been killed")
+
+
+def _terminate_as_interrupt() -> object:
+    """SIGTERM (a CI job that is cancelled) ends the session as Ctrl-C does: rows kept, clusters closed."""
+    import contextlib
+    import signal
+
+    @contextlib.contextmanager
+    def handler() -> Iterator[None]:
+        def stop(_signal: int, _frame: object) -> None:
+            raise KeyboardInterrupt
+
+        before = signal.signal(signal.SIGTERM, stop)
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGTERM, before)
+
+    return handler()
