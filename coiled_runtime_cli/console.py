@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 LINE_INTERVAL = 5.0  # s
 
 _GAP = 2  # spaces between columns
-_NARROWEST = 16  # characters that a text column is squeezed to before the table is stacked
+_NARROWEST = 24  # characters that a text column is squeezed to before the table is stacked
 _CODES = {"good": "32", "bad": "1;31", "dim": "2", "strong": "1"}
 # C0 and C1 controls, what reorders or splits lines, and bytes that were no text
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
@@ -90,7 +90,10 @@ def show_table(table: Table, format: str = "table") -> None:  # noqa: A002  name
     elif format in {"markdown", "github"}:
         _write(sys.stdout, markdown(table))
     else:
-        _write(sys.stdout, _drawn(table))
+        text, hidden = _drawn(table)
+        _write(sys.stdout, text)
+        if hidden:
+            hint(f"the window is too narrow for {', '.join(hidden)}: widen it, or use --format json")
 
 
 def note(text: str) -> None:
@@ -283,7 +286,8 @@ def _width() -> int | None:
         return 80
 
 
-def _drawn(table: Table) -> str:
+def _drawn(table: Table) -> tuple[str, list[str]]:
+    """The table as text, and the titles of the columns that had to go."""
     from rich.cells import cell_len
 
     rows = [[printable(cell) for cell in row] for row in table.rows]
@@ -292,7 +296,7 @@ def _drawn(table: Table) -> str:
     whole = [max(cell, cell_len(title)) for cell, title in zip(cells, titles, strict=True)]
     width = _width()
     if width is None or sum(whole) + _GAP * (len(whole) - 1) <= width:
-        return _grid(table, rows, list(range(len(titles))), whole)
+        return _grid(table, rows, list(range(len(titles))), whole), []
     # titles may take two lines, and text columns may be folded, before a column goes
     natural = [
         max(cell, *(cell_len(word) for word in title.split() or [""]))
@@ -304,11 +308,10 @@ def _drawn(table: Table) -> str:
     ]
     shown = fitting([size + _GAP for size in least], [column.drop for column in table.columns], width + _GAP)
     if sum(least[index] + _GAP for index in shown) > width + _GAP:
-        return _stacked(table, rows)
+        return _stacked(table, rows), []
     widths = _squeezed(natural, least, shown, width - _GAP * (len(shown) - 1))
-    if hidden := [titles[index] for index in range(len(titles)) if index not in shown]:
-        hint(f"the window is too narrow for {', '.join(hidden)}: widen it, or use --format json")
-    return _grid(table, rows, shown, widths)
+    hidden = [title for index, title in enumerate(titles) if index not in shown]
+    return _grid(table, rows, shown, widths), hidden
 
 
 def _squeezed(natural: list[int], least: list[int], shown: list[int], room: int) -> list[int]:

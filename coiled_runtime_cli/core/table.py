@@ -84,18 +84,19 @@ def records(table: Table) -> list[dict[str, str]]:
 
 
 def folded(text: str, width: int) -> str:
-    """Break a long name into lines of at most ``width`` characters, after a separator (``/ : _ - [ , .``) if it can."""
+    """Break a text into lines of at most ``width`` characters: between words, or in a longer word after a separator."""
     lines = [""]
-    for piece in _BREAKABLE.findall(text):
-        if lines[-1] and len(lines[-1]) + len(piece) > width:
-            lines.append("")
-        rest = piece
-        while len(lines[-1]) + len(rest) > width:
-            room = width - len(lines[-1])
-            lines[-1] += rest[:room]
-            lines.append("")
-            rest = rest[room:]
-        lines[-1] += rest
+    for word in re.findall(r"\S+\s*|\s+", text):
+        pieces = [word] if len(word.rstrip()) <= width else _BREAKABLE.findall(word)
+        for piece in pieces:
+            rest = piece
+            if lines[-1] and len(lines[-1]) + len(piece.rstrip()) > width:
+                lines.append("")
+            while len(rest.rstrip()) > width:
+                lines[-1] += rest[:width]
+                lines.append("")
+                rest = rest[width:]
+            lines[-1] += rest
     return "\n".join(line.rstrip() for line in lines)
 
 

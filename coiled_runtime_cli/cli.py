@@ -1,0 +1,278 @@
+"""The command line: which commands there are, the flags that all of them share, and what each error means to the shell.
+
+A command's module is imported when the command is asked for, so that ``crt --help`` stays quick.
+"""
+
+from __future__ import annotations
+
+import copy
+import importlib
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+from typer.core import TyperGroup
+
+from coiled_runtime_cli import __version__, config, console
+from coiled_runtime_cli.core.nearest import nearest, unknown
+from coiled_runtime_cli.errors import CrtError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+#: typer brings its own click or the installed one, as its version has it: this is the base of either one's errors.
+_ClickError: type[Exception] = typer.BadParameter.__mro__[2]
+
+INTERRUPTED = 130
+OUTPUT_CLOSED = 141  # as the shell says of a program that SIGPIPE ended
+
+_EPILOG = """\b
+Exit codes:
+  0    success
+  1    a finding where a gate was asked for: a failing benchmark, a regression
+  2    wrong usage or configuration
+  3    a tool, a build, a database or a benchmark could not run
+  4    credentials, a bucket, a scheduler or the network
+  5    inconclusive
+  130  interrupted
+
+\b
+Examples:
+  crt bench --suite parquet         measure the Parquet suite
+  crt bench --list                  what there is to measure
+  crt config show --origin          every setting, and where it comes from
+
+The options above may also follow the command. crt COMMAND --help says more.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class _Command:
+    module: str
+    attribute: str  # a function, or a typer app with commands of its own
+    help: str
+
+
+_COMMANDS = {
+    "bench": _Command("bench", "bench", "Run benchmarks, and store what they measure."),
+    "db": _Command("db", "app", "Look after the database of runs: upgrade, check, stamp."),
+    "config": _Command("config", "app", "Show the configuration, and where it comes from."),
+}
+
+
+@dataclass(slots=True)
+class _Flags:
+    """The shared flags as they are known so far: those before the command, then those after it."""
+
+    quiet: bool = False
+    verbose: bool = False
+    no_progress: bool = False
+    color: str = "auto"
+    config_file: Path | None = None
+    no_config: bool = False
+    debug: bool = False
+
+    def apply(self) -> None:
+        color = self.color
+        if color == "auto" and config.no_color():
+            color = "never"
+        elif color == "auto" and config.force_color():
+            color = "always"
+        console.configure(
+            quiet=self.quiet,
+            verbose=self.verbose,
+            progress=not self.no_progress,
+            color=color,
+            columns=config.terminal_columns(),
+        )
+        config.choose_files(self.config_file, no_config=self.no_config)
+
+
+class _LazyGroup(TyperGroup):
+    """Lists its commands from :data:`_COMMANDS`, and imports the one that is asked for."""
+
+    def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:  # noqa: ARG002
+        if cmd_name in _COMMANDS and cmd_name not in self.commands:
+            self.commands[cmd_name] = _with_shared_flags(_loaded(cmd_name), self.params)
+        return self.commands.get(cmd_name)
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, command.help) for name, command in _COMMANDS.items()])
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        name = args[0]
+        if name not in _COMMANDS and not name.startswith("-") and not ctx.resilient_parsing:
+            raise UsageError(unknown("command", name, _COMMANDS), hint="crt --help says what each one does")
+        return super().resolve_command(ctx, args)
+
+
+def _loaded(name: str) -> Any:
+    entry = _COMMANDS[name]
+    module = importlib.import_module(f"coiled_runtime_cli.commands.{entry.module}")
+    command = getattr(module, entry.attribute)
+    # An app of our own around it sets for all commands alike how help is drawn.
+    holder = typer.Typer(rich_markup_mode=None, add_completion=False, pretty_exceptions_enable=False)
+    holder.callback()(_nothing)
+    if isinstance(command, typer.Typer):
+        holder.add_typer(command, name=name)
+    else:
+        holder.command(name=name)(command)
+    group: Any = typer.main.get_command(holder)
+    return group.commands[name]
+
+
+def _nothing() -> None:
+    """Keep an app with a single command a group."""
+
+
+def _with_shared_flags(command: Any, shared: Sequence[Any]) -> Any:
+    """Let the shared flags follow the command too, hidden, and each under the names that the command leaves free."""
+    for each in getattr(command, "commands", {}).values():
+        _with_shared_flags(each, shared)
+    if hasattr(command, "commands"):
+        return command
+    taken = {name for param in command.params for name in (*param.opts, *param.secondary_opts)}
+    for param in shared:
+        names = [name for name in param.opts if name not in taken]
+        if names and param.name in _Flags.__slots__ and param.name not in {each.name for each in command.params}:
+            follower = copy.copy(param)
+            follower.opts, follower.hidden, follower.expose_value, follower.callback = names, True, False, _follow
+            command.params.append(follower)
+    return command
+
+
+def _follow(ctx: Any, param: Any, value: Any) -> Any:
+    if value and value != param.default:
+        flags: _Flags = ctx.obj
+        setattr(flags, param.name, Path(value) if param.name == "config_file" else value)
+        flags.apply()
+    return value
+
+
+def _print_version(value: bool) -> None:
+    if value:
+        console.result(f"crt {__version__}")
+        raise typer.Exit
+
+
+app = typer.Typer(
+    cls=_LazyGroup,
+    name="crt",
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+@app.callback(epilog=_EPILOG)
+def _shared(
+    ctx: typer.Context,
+    *,
+    version: Annotated[  # noqa: ARG001  its callback acts on it
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version, and exit.")
+    ] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only results, warnings and errors.")] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Say more of what is done.")] = False,
+    no_progress: Annotated[bool, typer.Option("--no-progress", help="No progress bar, no progress lines.")] = False,
+    color: Annotated[
+        Literal["auto", "always", "never"], typer.Option("--color", help="Also NO_COLOR and FORCE_COLOR.")
+    ] = "auto",
+    config_file: Annotated[
+        Path | None,
+        typer.Option("--config", metavar="FILE", help="Read FILE, not the user's and the project's configuration."),
+    ] = None,
+    no_config: Annotated[bool, typer.Option("--no-config", help="Read no configuration file.")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show a traceback with each error.")] = False,
+) -> None:
+    """Measure a Dask distribution: run benchmarks, keep every result, and find what changed.
+
+    crt bench --suite parquet is a good start: it needs no account and no server.
+    """
+    flags: _Flags = ctx.obj
+    flags.quiet, flags.verbose, flags.no_progress, flags.color = quiet, verbose, no_progress, color
+    flags.config_file, flags.no_config, flags.debug = config_file, no_config, debug
+    flags.apply()
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run ``crt`` with these arguments and return its exit code: the one place where errors become codes."""
+    flags = _Flags()
+    flags.apply()
+    try:
+        command: Any = typer.main.get_command(app)
+        if config.completion_requested():
+            command.main(prog_name="crt")
+        with command.make_context("crt", list(arguments), obj=flags) as context:
+            command.invoke(context)
+        code = 0
+    except typer.Exit as stop:
+        code = stop.exit_code
+    except (KeyboardInterrupt, typer.Abort):
+        console.warning("interrupted")
+        code = INTERRUPTED
+    except Exception as problem:  # noqa: BLE001  what no other arm expects is a bug, and is called one
+        code = _explain(problem, debug=flags.debug)
+    return _last_words(code)
+
+
+def _explain(problem: Exception, *, debug: bool) -> int:
+    if isinstance(problem, BrokenPipeError) and console.is_closed():
+        return OUTPUT_CLOSED
+    if debug:
+        import traceback
+
+        console.note("".join(traceback.format_exception(problem)))
+    shown = problem if isinstance(problem, CrtError) else _as_usage(problem)
+    if shown is None:
+        # the help that an incomplete command gets instead of a message
+        console.note(problem.format_message())  # type: ignore[attr-defined]
+        return UsageError.exit_code
+    console.error(shown)
+    return shown.exit_code
+
+
+def _as_usage(problem: Exception) -> CrtError | None:
+    if not isinstance(problem, _ClickError):
+        return _bug(problem)
+    message: str = problem.format_message()  # type: ignore[attr-defined]
+    if message.startswith("Usage:"):
+        return None
+    context = getattr(problem, "ctx", None)
+    path = context.command_path if context is not None else "crt"
+    option = getattr(problem, "option_name", None)
+    if option is not None and type(problem).__name__ == "NoSuchOption" and context is not None:
+        known = [name for param in context.command.params for name in param.opts if name.startswith("--")]
+        match = nearest(option, known)
+        message = f"{path} has no option {option}" + (f": did you mean {match}?" if match else "")
+    return UsageError(message, hint=f"{path} --help says what there is")
+
+
+def _bug(problem: Exception) -> CrtError:
+    import traceback
+
+    frames = traceback.extract_tb(problem.__traceback__)
+    place = f" at {Path(frames[-1].filename).name}:{frames[-1].lineno}, in {frames[-1].name}" if frames else ""
+    text = f": {problem}" if str(problem) else ""
+    return CrtError(
+        f"this is a bug in crt: {type(problem).__name__}{text}{place}",
+        hint="run it again with crt --debug for the traceback, and report that with the command",
+    )
+
+
+def _last_words(code: int) -> int:
+    """Flush; when the reader has gone, leave without the interpreter's complaint about it."""
+    if not console.is_closed():
+        return code
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:
+            os.dup2(nowhere, stream.fileno())
+    return OUTPUT_CLOSED if code == 0 else code
