@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import copy
 import importlib
-import os
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -241,7 +239,7 @@ def _explain(problem: Exception, *, debug: bool) -> int:
 
 def _as_usage(problem: Exception) -> CrtError | None:
     if not isinstance(problem, _ClickError):
-        return _bug(problem)
+        return _unexpected(problem)
     message: str = problem.format_message()  # type: ignore[attr-defined]
     if message.startswith("Usage:"):
         return None
@@ -255,12 +253,14 @@ def _as_usage(problem: Exception) -> CrtError | None:
     return UsageError(message, hint=f"{path} --help says what there is")
 
 
-def _bug(problem: Exception) -> CrtError:
+def _unexpected(problem: Exception) -> CrtError:
     import traceback
 
     frames = traceback.extract_tb(problem.__traceback__)
     place = f" at {Path(frames[-1].filename).name}:{frames[-1].lineno}, in {frames[-1].name}" if frames else ""
     text = f": {problem}" if str(problem) else ""
+    if isinstance(problem, OSError):  # a full disk, a folder without rights: the machine's answer, to be read as it is
+        return CrtError(f"the system refused{text}{place}", hint="crt --debug shows the traceback")
     return CrtError(
         f"this is a bug in crt: {type(problem).__name__}{text}{place}",
         hint="run it again with crt --debug for the traceback, and report that with the command",
@@ -269,10 +269,14 @@ def _bug(problem: Exception) -> CrtError:
 
 def _last_words(code: int) -> int:
     """Flush; when the reader has gone, leave without the interpreter's complaint about it."""
-    if not console.is_closed():
-        return code
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    for stream in (sys.stdout, sys.stderr):
-        if stream is not None:
-            os.dup2(nowhere, stream.fileno())
-    return OUTPUT_CLOSED if code == 0 else code
+    try:
+        console.flush()
+    except BrokenPipeError:
+        console.silence()
+        return code or OUTPUT_CLOSED
+    except OSError as problem:
+        console.error(_unexpected(problem))
+        return code or CrtError.exit_code
+    if code == OUTPUT_CLOSED:
+        console.silence()
+    return code

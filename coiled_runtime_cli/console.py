@@ -131,15 +131,31 @@ def printable(text: str, *, layout: bool = False) -> str:
 
 def is_closed() -> bool:
     """Has the reader of stdout or stderr gone, as ``head`` does?"""
+    import select
+
+    poller = select.poll()
     for stream in (sys.stdout, sys.stderr):
         if stream is not None and not stream.closed:
-            try:
-                stream.flush()
-            except BrokenPipeError:
-                return True
-            except OSError:
-                return False
-    return False
+            poller.register(stream.fileno(), 0)
+    return any(event & (select.POLLERR | select.POLLHUP) for _, event in poller.poll(0))
+
+
+def flush() -> None:
+    """Write what is still held back. Raises BrokenPipeError when the reader has gone."""
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None and not stream.closed:
+            stream.flush()
+
+
+def silence() -> None:
+    """Send what the interpreter still has to say into the void."""
+    import os
+
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None and not stream.closed:
+            os.dup2(nowhere, stream.fileno())
+    os.close(nowhere)
 
 
 def progress(total: float | None, title: str = "") -> Progress:
@@ -248,11 +264,11 @@ def _write(stream: TextIO | None, text: str) -> None:
     try:
         stream.write(text if text.endswith("\n") else text + "\n")
         stream.flush()
-    except BrokenPipeError:
-        raise
     except OSError as problem:
         if stream is sys.stderr:
-            return  # there is nowhere left to say so
+            return  # nobody reads it, and nothing that is being measured may end for that
+        if isinstance(problem, BrokenPipeError):
+            raise
         raise ToolError(f"the result cannot be written: {problem.strerror}") from problem
 
 
