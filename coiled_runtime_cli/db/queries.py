@@ -1,0 +1,376 @@
+"""Questions that commands ask of the database: values in, values out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import ColumnElement, Connection, Engine, Select, func, select
+
+from coiled_runtime_cli.core.record import MEASURES, Metric
+from coiled_runtime_cli.core.series import Alias, SeriesKey, current_ids, series_key
+from coiled_runtime_cli.db import models
+from coiled_runtime_cli.db.errors import database_errors
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable
+    from datetime import datetime
+
+#: Sessions looked at in one query, newest first: a series is full after a few tens of them, or is nearly nowhere.
+_SESSIONS_AT_ONCE = 100
+
+#: Sessions that tell how long a benchmark takes.
+_SESSIONS_FOR_ETA = 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunRow:
+    """A stored run. ``measures`` has each of MEASURES, in their units; ``series`` is what it may be compared within."""
+
+    uuid: str
+    session_id: str
+    benchmark: str  # id as it was when it ran
+    name: str
+    path: str
+    suite: str
+    outcome: str
+    setup_outcome: str | None
+    call_outcome: str | None
+    teardown_outcome: str | None
+    failure: str | None
+    profiled: bool
+    repeat: int
+    start: datetime | None
+    end: datetime | None
+    series: SeriesKey
+    measures: dict[str, float | None]
+    metrics: tuple[Metric, ...] = ()
+    cluster_name: str | None = None
+    cluster_details_url: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionRow:
+    id: str
+    started: datetime | None
+    ended: datetime | None
+    interrupted: bool
+    label: str | None
+    scale: str | None
+    cluster_kind: str | None
+    command: tuple[str, ...]
+    runs: int
+    passed: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LabelRow:
+    label: str
+    sessions: int
+    newest: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class MetricInfo:
+    """``display_scale`` units make one ``display_unit``: a value is shown as ``value / display_scale``."""
+
+    name: str
+    unit: str
+    better: str
+    display_unit: str
+    display_scale: float
+    built_in: bool
+
+
+def session_runs(engine: Engine, session_id: str) -> list[RunRow]:
+    """The runs of a session by start; empty for an unknown session."""
+    with database_errors(engine), engine.connect() as connection:
+        names = _current_names(connection)
+        rows = connection.execute(_runs().where(models.Session.id == session_id)).all()
+        metrics = _metrics(connection, session_id)
+        return [_run_row(row, names, metrics.get(row.key, ())) for row in rows]
+
+
+def comparable_values(
+    engine: Engine, session_id: str, *, measure: str = "duration", limit: int = 20
+) -> dict[str, list[float]]:
+    """For each benchmark of the session the values that its series has beside this session, oldest first.
+
+    They come from passed and unprofiled runs with the same series key: the ``limit`` newest. ``measure`` is one of
+    MEASURES or the name of a recorded metric. A benchmark without any is absent. One that this session ran in several
+    series is compared within that of its last run.
+    """
+    with database_errors(engine), engine.connect() as connection:
+        names = _current_names(connection)
+        here = connection.execute(_runs().where(models.Session.id == session_id)).all()
+        wanted = {row.benchmark: _series(row, names) for row in here}
+        if not wanted:
+            return {}
+        found: dict[SeriesKey, list[float]] = {series: [] for series in wanted.values()}
+        versions = _versions(connection, {series.benchmark for series in found}, names)
+        for sessions in _comparable_sessions(connection, session_id, found):
+            hungry = {series.benchmark for series, values in found.items() if len(values) < limit}
+            unfilled = [key for key, benchmark in versions.items() if benchmark in hungry]
+            if not unfilled:
+                break
+            for row in connection.execute(_values(measure, sessions, unfilled)):
+                series = _series(row, names)
+                if series in found and len(found[series]) < limit:
+                    found[series].append(row.value)
+        return {benchmark: found[series][::-1] for benchmark, series in wanted.items() if found[series]}
+
+
+def sessions(engine: Engine, limit: int | None = None) -> list[SessionRow]:
+    """The sessions, newest first."""
+    newest = select(models.Session.key).order_by(models.Session.started.desc(), models.Session.id.desc()).limit(limit)
+    counts = (
+        select(
+            models.Run.session_key,
+            func.count().label("runs"),
+            func.count().filter(models.Run.outcome == "passed").label("passed"),
+        )
+        .where(models.Run.session_key.in_(newest))
+        .group_by(models.Run.session_key)
+        .subquery()
+    )
+    query = (
+        select(models.Session, models.ClusterSpec.kind, counts.c.runs, counts.c.passed)
+        .outerjoin(models.ClusterSpec, models.ClusterSpec.key == models.Session.cluster_spec_key)
+        .outerjoin(counts, counts.c.session_key == models.Session.key)
+        .where(models.Session.key.in_(newest))
+        .order_by(models.Session.started.desc(), models.Session.id.desc())
+    )
+    with database_errors(engine), engine.connect() as connection:
+        return [
+            SessionRow(
+                id=row.id,
+                started=row.started,
+                ended=row.ended,
+                interrupted=row.interrupted,
+                label=row.label,
+                scale=row.scale,
+                cluster_kind=row.kind,
+                command=tuple(row.command or ()),
+                runs=row.runs or 0,
+                passed=row.passed or 0,
+            )
+            for row in connection.execute(query)
+        ]
+
+
+def labels(engine: Engine) -> list[LabelRow]:
+    """The runtimes that have been measured, the latest measured first."""
+    session = models.Session
+    newest = func.max(session.started).label("newest")
+    query = (
+        select(session.label, func.count().label("sessions"), newest)
+        .where(session.label.is_not(None))
+        .group_by(session.label)
+        .order_by(newest.desc(), session.label)
+    )
+    with database_errors(engine), engine.connect() as connection:
+        return [
+            LabelRow(label=row.label, sessions=row.sessions, newest=row.newest) for row in connection.execute(query)
+        ]
+
+
+def last_duration(engine: Engine, ids: Collection[str], *, scale: str | None = None) -> dict[str, float]:
+    """How long (s) each benchmark took when it last ran, with setup and teardown: what an ETA needs.
+
+    Only the newest sessions are asked, those at ``scale`` where one is given; a benchmark they did not run is absent.
+    """
+    session, run, benchmark = models.Session, models.Run, models.Benchmark
+    recent = select(session.key).order_by(session.started.desc()).limit(_SESSIONS_FOR_ETA)
+    if scale is not None:
+        recent = recent.where(session.scale == scale)
+    query = (
+        select(benchmark.id, run.start, run.end)
+        .join(benchmark, benchmark.key == run.benchmark_key)
+        .where(run.session_key.in_(recent), run.start.is_not(None), run.end.is_not(None))
+        .order_by(run.start)
+    )
+    with database_errors(engine), engine.connect() as connection:
+        names = _current_names(connection)
+        last = {names.get(row.id, row.id): (row.end - row.start).total_seconds() for row in connection.execute(query)}
+    return {each: last[current] for each in ids if (current := names.get(each, each)) in last}
+
+
+def metric_infos(engine: Engine) -> list[MetricInfo]:
+    """Every measure and metric that the database knows: the built-in ones in their order, then by name."""
+    info = models.MetricInfo
+    with database_errors(engine), engine.connect() as connection:
+        rows = connection.execute(select(info)).all()
+    found = [
+        MetricInfo(row.name, row.unit, row.better, row.display_unit, row.display_scale, row.built_in) for row in rows
+    ]
+    return sorted(
+        found, key=lambda each: (not each.built_in, MEASURES.index(each.name) if each.built_in else 0, each.name)
+    )
+
+
+def _runs() -> Select[Any]:
+    """Every run with what its series key and a table of results need."""
+    run, session, benchmark = models.Run, models.Session, models.Benchmark
+    return _joined(
+        select(
+            run.key,
+            run.uuid,
+            session.id.label("session_id"),
+            benchmark.name,
+            benchmark.path,
+            benchmark.suite,
+            run.outcome,
+            run.setup_outcome,
+            run.call_outcome,
+            run.teardown_outcome,
+            run.failure,
+            run.profiled,
+            run.repeat,
+            run.start,
+            run.end,
+            *(getattr(run, measure) for measure in MEASURES),
+            models.Cluster.name.label("cluster_name"),
+            models.Cluster.details_url,
+            *_series_columns(),
+        )
+    ).order_by(run.start, run.key)
+
+
+def _joined(query: Any) -> Select[Any]:
+    run = models.Run
+    joined: Select[Any] = (
+        query.select_from(run)
+        .join(models.Session, models.Session.key == run.session_key)
+        .join(models.Benchmark, models.Benchmark.key == run.benchmark_key)
+        .outerjoin(models.Environment, models.Environment.key == run.environment_key)
+        .outerjoin(models.Cluster, models.Cluster.key == run.cluster_key)
+        .outerjoin(models.ClusterSpec, models.ClusterSpec.key == models.Cluster.cluster_spec_key)
+    )
+    return joined
+
+
+def _series_columns() -> tuple[ColumnElement[Any], ...]:
+    return (
+        models.Benchmark.id.label("benchmark"),
+        models.Benchmark.epoch.label("epoch"),
+        models.Session.label.label("label"),
+        models.Session.scale.label("scale"),
+        models.ClusterSpec.id.label("cluster"),
+        models.ClusterSpec.kind.label("cluster_kind"),
+        models.Environment.python_minor.label("python"),
+        models.Session.host_fingerprint.label("host"),
+    )
+
+
+def _series(row: Any, names: dict[str, str]) -> SeriesKey:
+    return series_key(
+        benchmark=names.get(row.benchmark, row.benchmark),
+        epoch=row.epoch,
+        label=row.label,
+        scale=row.scale,
+        cluster=row.cluster,
+        cluster_kind=row.cluster_kind,
+        python=row.python,
+        host=row.host,
+    )
+
+
+def _run_row(row: Any, names: dict[str, str], metrics: tuple[Metric, ...]) -> RunRow:
+    return RunRow(
+        uuid=row.uuid,
+        session_id=row.session_id,
+        benchmark=row.benchmark,
+        name=row.name,
+        path=row.path,
+        suite=row.suite,
+        outcome=row.outcome,
+        setup_outcome=row.setup_outcome,
+        call_outcome=row.call_outcome,
+        teardown_outcome=row.teardown_outcome,
+        failure=row.failure,
+        profiled=row.profiled,
+        repeat=row.repeat,
+        start=row.start,
+        end=row.end,
+        series=_series(row, names),
+        measures={measure: getattr(row, measure) for measure in MEASURES},
+        metrics=metrics,
+        cluster_name=row.cluster_name,
+        cluster_details_url=row.details_url,
+    )
+
+
+def _metrics(connection: Connection, session_id: str) -> dict[int, tuple[Metric, ...]]:
+    info = models.MetricInfo
+    query = (
+        select(models.Metric.run_key, info.name, models.Metric.value, info.unit, info.better)
+        .join(info, info.key == models.Metric.metric_info_key)
+        .join(models.Run, models.Run.key == models.Metric.run_key)
+        .join(models.Session, models.Session.key == models.Run.session_key)
+        .where(models.Session.id == session_id)
+        .order_by(info.name, info.key)
+    )
+    found: dict[int, list[Metric]] = {}
+    for row in connection.execute(query):
+        metric = Metric(name=row.name, value=row.value, unit=row.unit, better=row.better)
+        found.setdefault(row.run_key, []).append(metric)
+    return {key: tuple(metrics) for key, metrics in found.items()}
+
+
+def _current_names(connection: Connection) -> dict[str, str]:
+    alias = models.Alias
+    rows = connection.execute(select(alias.former, alias.current, alias.declared))
+    return current_ids(Alias(row.former, row.current, row.declared.timestamp()) for row in rows)
+
+
+def _versions(connection: Connection, current: Collection[str], names: dict[str, str]) -> dict[int, str]:
+    """The keys of all versions, under all their names, of benchmarks given by current id."""
+    benchmark = models.Benchmark
+    rows = connection.execute(select(benchmark.key, benchmark.id))
+    resolved = {row.key: names.get(row.id, row.id) for row in rows}
+    return {key: name for key, name in resolved.items() if name in current}
+
+
+def _comparable_sessions(connection: Connection, session_id: str, series: Iterable[SeriesKey]) -> Iterable[list[int]]:
+    """Keys of the other sessions that can hold runs of ``series``, newest first, some at a time."""
+    session = models.Session
+    here = connection.execute(select(session.label, session.scale).where(session.id == session_id)).one()
+    query = (
+        select(session.key)
+        .where(
+            session.id != session_id,
+            session.label.is_not_distinct_from(here.label),
+            session.scale.is_not_distinct_from(here.scale),
+        )
+        .order_by(session.started.desc(), session.id.desc())
+    )
+    hosts = {each.host for each in series}
+    if None not in hosts:
+        query = query.where(session.host_fingerprint.in_(hosts))
+    keys = list(connection.scalars(query))
+    return [keys[start : start + _SESSIONS_AT_ONCE] for start in range(0, len(keys), _SESSIONS_AT_ONCE)]
+
+
+def _values(measure: str, session_keys: list[int], benchmark_keys: list[int]) -> Select[Any]:
+    """Values of passed, unprofiled runs, newest first."""
+    run = models.Run
+    value: Any
+    query: Select[Any]
+    if measure in MEASURES:
+        value = getattr(run, measure)
+        query = _joined(select(value.label("value"), *_series_columns()))
+    else:
+        value, info = models.Metric.value, models.MetricInfo
+        query = (
+            _joined(select(value.label("value"), *_series_columns()))
+            .join(models.Metric, models.Metric.run_key == run.key)
+            .join(info, info.key == models.Metric.metric_info_key)
+            .where(info.name == measure)
+        )
+    return query.where(
+        run.session_key.in_(session_keys),
+        run.benchmark_key.in_(benchmark_keys),
+        run.outcome == "passed",
+        run.profiled.is_(False),
+        value.is_not(None),
+    ).order_by(models.Session.started.desc(), run.start.desc(), run.key.desc())
