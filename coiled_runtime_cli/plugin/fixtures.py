@@ -6,27 +6,25 @@ import contextlib
 import math
 import re
 import sys
-import uuid
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import pytest
 
-from coiled_runtime_cli.core.record import Cluster, Metric
-from coiled_runtime_cli.core.scale import Scale
-from coiled_runtime_cli.core.settings import SessionSettings
-from coiled_runtime_cli.plugin.hooks import new_suffix, recorder_of
-from coiled_runtime_cli.plugin.recorder import Recorder, RunDraft, in_call_phase
-
 if TYPE_CHECKING:
+    # Imported for types alone: this module is loaded in every run of pytest, measured or not.
     from distributed import Client
 
     from coiled_runtime_cli.clusters import RunningCluster
+    from coiled_runtime_cli.core.record import Cluster
+    from coiled_runtime_cli.core.scale import Scale
+    from coiled_runtime_cli.core.settings import SessionSettings
     from coiled_runtime_cli.datasets import Dataset
+    from coiled_runtime_cli.plugin.recorder import Recorder, RunDraft
 
-Block = AbstractContextManager[None]
+Block: TypeAlias = "AbstractContextManager[None]"
 
 #: Modules that a worker imports with its first task; a fresh worker does so before the measured block.
 _WARM = ("numpy", "pandas", "pyarrow", "pyarrow.parquet", "dask.array", "dask.dataframe", "xarray", "zarr", "sklearn")
@@ -35,7 +33,8 @@ _WARM = ("numpy", "pandas", "pyarrow", "pyarrow.parquet", "dask.array", "dask.da
 @pytest.fixture(scope="session")
 def crt_recorder(pytestconfig: pytest.Config) -> Recorder | None:
     """What records in this process; None without ``--benchmark``."""
-    return recorder_of(pytestconfig)
+    hooks = pytestconfig.pluginmanager.get_plugin("crt-benchmark")
+    return None if hooks is None else hooks.recorder
 
 
 @pytest.fixture(scope="session")
@@ -68,7 +67,7 @@ def record_metric(test_run_benchmark: RunDraft | None) -> Callable[..., None]:
     Recorded twice in one test, the last value counts. Raises ValueError for a value that is no finite number, for a direction
     other than "lower" or "higher", and for the name of a built-in column.
     """
-    from coiled_runtime_cli.core.record import MEASURES
+    from coiled_runtime_cli.core.record import MEASURES, Metric
 
     def record(name: str, value: float, unit: str = "", *, better: str = "lower") -> None:
         if better not in ("lower", "higher"):
@@ -130,8 +129,16 @@ def benchmark_time(test_run_benchmark: RunDraft | None) -> Callable[[], Block]:
 @pytest.fixture
 def auto_benchmark_time(benchmark_time: Callable[[], Block], test_run_benchmark: RunDraft | None) -> Iterator[None]:
     """Times the whole body of the test."""
-    with in_call_phase(test_run_benchmark, benchmark_time()):
+    with _in_call_phase(test_run_benchmark, benchmark_time()):
         yield
+
+
+@contextmanager
+def _in_call_phase(draft: RunDraft | None, block: Block) -> Iterator[None]:
+    """Have ``block`` entered when the test's own body starts and left when it ends: other fixtures stay outside."""
+    if draft is not None:
+        draft.call_blocks.append(block)
+    yield
 
 
 def _with_client(
@@ -355,6 +362,13 @@ def _running_cluster(
         yield cluster
 
 
+def _suffix() -> str:
+    """Hex digits that tell two things of one name apart."""
+    from coiled_runtime_cli.journal import new_id
+
+    return new_id()[-12:]
+
+
 def _check_identity(client: Client, settings: SessionSettings) -> None:
     """Fail unless client, scheduler and workers run the same code: otherwise a number says nothing."""
     from coiled_runtime_cli.plugin import identity
@@ -379,6 +393,8 @@ def _check_identity(client: Client, settings: SessionSettings) -> None:
 
 
 def _cluster_record(cluster: RunningCluster) -> Cluster:
+    from coiled_runtime_cli.core.record import Cluster
+
     return Cluster(
         kind=cluster.spec.kind, spec=cluster.spec.key_options(), name=cluster.name, dask_config=_changed_dask_config()
     )
@@ -416,7 +432,7 @@ def small_cluster(
     """The module's cluster. Its shape is named by ``pytestmark = pytest.mark.cluster("...")``, else "small_cluster"."""
     marker = request.node.get_closest_marker("cluster")
     shape = str(marker.args[0]) if marker is not None and marker.args else "small_cluster"
-    name = f"{Path(str(request.node.name)).stem.replace('_', '-')}-{new_suffix()}"
+    name = f"{Path(str(request.node.name)).stem.replace('_', '-')}-{_suffix()}"
     with _running_cluster(_settings, crt_recorder, shape=shape, name=name) as cluster:
         yield cluster
 
@@ -438,8 +454,8 @@ def small_client(
         if test_run_benchmark is not None:
             test_run_benchmark.cluster = _cluster_record(small_cluster)
             _note_cluster(test_run_benchmark, small_cluster)
-        with in_call_phase(test_run_benchmark, upload_cluster_dump(client)):
-            with in_call_phase(test_run_benchmark, benchmark_all(client)):
+        with _in_call_phase(test_run_benchmark, upload_cluster_dump(client)):
+            with _in_call_phase(test_run_benchmark, benchmark_all(client)):
                 yield client
 
 
@@ -481,7 +497,7 @@ def client(
     marker = request.node.get_closest_marker("client")
     shape = str(marker.args[0]) if marker is not None and marker.args else "small_cluster"
     options = dict(marker.kwargs) if marker is not None else {}
-    name = f"{re.sub(r'[^a-z0-9]+', '-', request.node.name.lower()).strip('-')[:40]}-{new_suffix()}"
+    name = f"{re.sub(r'[^a-z0-9]+', '-', request.node.name.lower()).strip('-')[:40]}-{_suffix()}"
     with _running_cluster(_settings, crt_recorder, shape=shape, name=name) as cluster, cluster.client() as opened:
         if options.get("upload_file") is not None:
             opened.upload_file(options["upload_file"])
@@ -491,8 +507,8 @@ def client(
         if test_run_benchmark is not None:
             test_run_benchmark.cluster = _cluster_record(cluster)
             _note_cluster(test_run_benchmark, cluster)
-        with in_call_phase(test_run_benchmark, upload_cluster_dump(opened)):
-            with in_call_phase(test_run_benchmark, benchmark_all(opened)):
+        with _in_call_phase(test_run_benchmark, upload_cluster_dump(opened)):
+            with _in_call_phase(test_run_benchmark, benchmark_all(opened)):
                 yield opened
 
 
@@ -502,6 +518,8 @@ def client(
 @pytest.fixture(scope="session")
 def scale(_settings: SessionSettings) -> Scale:
     """How large the work is: ``scale.count(smoke=..., laptop=..., full=...)``."""
+    from coiled_runtime_cli.core.scale import Scale
+
     return Scale.parse(_settings.scale)
 
 
@@ -530,7 +548,7 @@ def scratch_url(
     request: pytest.FixtureRequest, _settings: SessionSettings, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[str]:
     """An empty place of this test's own, removed afterwards: a folder, or a URL below the configured ``scratch``."""
-    name = f"{re.sub(r'[^a-z0-9]+', '-', request.node.name.lower()).strip('-')[:60]}-{uuid.uuid4().hex[:12]}"
+    name = f"{re.sub(r'[^a-z0-9]+', '-', request.node.name.lower()).strip('-')[:60]}-{_suffix()}"
     if _settings.scratch and "://" in _settings.scratch:
         fsspec = pytest.importorskip("fsspec", reason="a scratch URL needs fsspec: pip install fsspec")
         url = f"{_settings.scratch.rstrip('/')}/{name}"

@@ -15,19 +15,12 @@ from typing import Any
 
 import pytest
 
-from coiled_runtime_cli import journal
 from coiled_runtime_cli.core.record import Benchmark, Collected, SessionEnded
 from coiled_runtime_cli.core.settings import SessionSettings
 from coiled_runtime_cli.plugin.recorder import PhaseTimeout, Recorder, RunDraft
 
-_RECORDER = pytest.StashKey[Recorder]()
-
 #: Longest teardown (s) when tests are limited at all.
 TEARDOWN_LIMIT = 60.0
-
-
-def recorder_of(config: pytest.Config) -> Recorder | None:
-    return config.stash.get(_RECORDER, None)
 
 
 def register(config: pytest.Config) -> None:
@@ -47,7 +40,6 @@ def register(config: pytest.Config) -> None:
     if settings.repeat:
         process = f"{process}-{settings.repeat}"
     recorder = Recorder(settings, process)
-    config.stash[_RECORDER] = recorder
     hooks = BenchmarkHooks(config, recorder, controls=controls, leads=worker is None, alone=alone)
     config.pluginmanager.register(hooks, "crt-benchmark")
     if worker is None and settings.parent is not None:
@@ -87,7 +79,7 @@ class BenchmarkHooks:
         self, config: pytest.Config, recorder: Recorder, *, controls: bool, leads: bool, alone: bool
     ) -> None:
         self._config = config
-        self._recorder = recorder
+        self.recorder = recorder
         self._controls = controls  # hands tests to xdist workers, and runs none itself
         self._leads = leads  # the controller, or the only process
         self._alone = alone  # without crt: ends the session and stores the rows itself
@@ -99,7 +91,7 @@ class BenchmarkHooks:
         self._deadline = 0.0
 
     def close(self) -> None:
-        self._recorder.close()
+        self.recorder.close()
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         if report.failed:
@@ -107,7 +99,7 @@ class BenchmarkHooks:
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         if not self._controls:
-            self._recorder.write(
+            self.recorder.write(
                 Collected(
                     benchmarks=tuple(self._identify(item).id for item in session.items), errors=tuple(self._errors)
                 )
@@ -115,7 +107,7 @@ class BenchmarkHooks:
 
     @pytest.hookimpl(trylast=True)
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
-        only = self._recorder.settings.only
+        only = self.recorder.settings.only
         if only is not None:
             wanted = set(only)
             chosen = [item for item in items if self._identify(item).id in wanted]
@@ -124,14 +116,14 @@ class BenchmarkHooks:
 
     @pytest.hookimpl(hookwrapper=True, tryfirst=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> Iterator[None]:
-        draft = self._recorder.begin(self._benchmark(item))
+        draft = self.recorder.begin(self._benchmark(item))
         self._running = draft
-        self._deadline = time.monotonic() + (self._recorder.settings.timeout or 0.0)
+        self._deadline = time.monotonic() + (self.recorder.settings.timeout or 0.0)
         outcome = yield
         self._running = None
         if outcome.excinfo is not None:  # type: ignore[attr-defined]
             return  # interrupted: it did not finish, and is not a run
-        self._recorder.finish(draft)
+        self.recorder.finish(draft)
 
     @pytest.hookimpl(hookwrapper=True)
     def pytest_runtest_setup(self) -> Iterator[None]:
@@ -182,7 +174,7 @@ class BenchmarkHooks:
     @pytest.hookimpl(hookwrapper=True)
     def pytest_runtest_teardown(self) -> Iterator[None]:
         # a test that used up its time still has to clean up
-        self._deadline = time.monotonic() + min(self._recorder.settings.timeout or 0.0, TEARDOWN_LIMIT)
+        self._deadline = time.monotonic() + min(self.recorder.settings.timeout or 0.0, TEARDOWN_LIMIT)
         with self._limited():
             yield
 
@@ -210,9 +202,9 @@ class BenchmarkHooks:
             return
         from coiled_runtime_cli import session
 
-        settings = self._recorder.settings
-        self._recorder.write(SessionEnded(id=settings.session, ended=time.time(), interrupted=self._interrupted))
-        self._recorder.close()
+        settings = self.recorder.settings
+        self.recorder.write(SessionEnded(id=settings.session, ended=time.time(), interrupted=self._interrupted))
+        self.recorder.close()
         self._stored = session.store_after_pytest(settings)
 
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:
@@ -225,7 +217,7 @@ class BenchmarkHooks:
 
         Set-up and body share ``timeout`` seconds.
         """
-        seconds = self._recorder.settings.timeout
+        seconds = self.recorder.settings.timeout
         if (
             not seconds
             or not hasattr(signal, "setitimer")
@@ -235,6 +227,7 @@ class BenchmarkHooks:
             return
 
         def expire(_signal: int, _frame: Any) -> None:
+            __tracebackhide__ = True
             raise PhaseTimeout(f"timed out after {seconds:g} s")
 
         before = signal.signal(signal.SIGALRM, expire)
@@ -249,7 +242,7 @@ class BenchmarkHooks:
         """Path, name and parameters: what collecting tells without reading a source."""
         original = getattr(item, "originalname", None) or item.name
         _, _, inside = item.nodeid.partition("::")
-        path = _relative_path(item, Path(self._recorder.settings.suites))
+        path = _relative_path(item, Path(self.recorder.settings.suites))
         return Benchmark(path=path, name=inside or item.name, originalname=original)
 
     def _benchmark(self, item: pytest.Item) -> Benchmark:
@@ -295,8 +288,3 @@ def _relative_path(item: pytest.Item, suites: Path) -> str:
 
 def _as_json(value: Any) -> Any:
     return value if isinstance(value, (str, int, float, bool, type(None))) and value == value else repr(value)[:200]
-
-
-def new_suffix() -> str:
-    """Eight hex digits that tell two clusters of one name apart."""
-    return journal.new_id()[-8:]

@@ -20,12 +20,12 @@ from coiled_runtime_cli.core.record import Environment, Package
 _WATCHED = ("dask", "distributed")
 
 
-def read_environment(*, exclude: Path | None = None) -> Environment:
+def read_environment(modules: tuple[str, ...]) -> Environment:
     """Everything installed in this interpreter, and what was imported from elsewhere (a checkout on the path).
 
-    ``exclude``: a folder whose modules are the benchmarks themselves.
+    ``modules``: what :func:`imported_elsewhere` found.
     """
-    packages = [*_distributions(), *_imported(exclude)]
+    packages = [*_distributions(), *_imported(modules)]
     return Environment(
         python=".".join(map(str, sys.version_info)),
         platform=sys.platform,
@@ -70,9 +70,8 @@ def _installed(name: str, version: str | None, info: Path) -> Package:
     return Package(name=name, version=version, url=url)
 
 
-def _imported(exclude: Path | None) -> Iterable[Package]:
-    """The watched modules, and every top-level module that was imported from outside any site-packages."""
-    for name in imported_elsewhere(exclude):
+def _imported(modules: tuple[str, ...]) -> Iterable[Package]:
+    for name in modules:
         identity = module_identity(name)
         if identity is not None:
             yield Package(
@@ -86,7 +85,10 @@ def _imported(exclude: Path | None) -> Iterable[Package]:
 
 
 def imported_elsewhere(exclude: Path | None = None) -> tuple[str, ...]:
-    """Names of the imported top-level modules that are no part of Python, of an installed package, or of ``exclude``."""
+    """Names of the watched modules, and of each top-level package imported from outside Python and any site-packages.
+
+    ``exclude``: a folder whose modules are the benchmarks themselves.
+    """
     inside = [sysconfig.get_paths()[key] for key in ("stdlib", "platstdlib", "purelib", "platlib")]
     inside += [sys.base_prefix + "/lib", str(Path(__file__).resolve().parent.parent)]
     if exclude is not None:

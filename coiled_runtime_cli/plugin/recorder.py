@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 import time
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from coiled_runtime_cli import journal
-from coiled_runtime_cli.core.record import Benchmark, Cluster, Environment, Line, Metric, Progress, Run, TestStarted
+from coiled_runtime_cli.core.record import Benchmark, Cluster, Line, Metric, Progress, Run, TestStarted
 from coiled_runtime_cli.core.settings import SessionSettings
 
 #: Failure texts are kept from their end, where pytest puts the error; more than this tells nobody anything.
@@ -72,8 +72,8 @@ class Recorder:
         self._process = process
         self._writer: journal.Writer | None = None
         self._written: set[str] = set()
-        self._benchmarks: dict[str, Benchmark] = {}
-        self._environment: Environment | None = None
+        self._environment: str | None = None
+        self._elsewhere: tuple[str, ...] = ()
         self._modules = -1
 
     def write(self, line: Line) -> None:
@@ -118,7 +118,7 @@ class Recorder:
                 benchmark=draft.benchmark.id,
                 source_hash=draft.benchmark.source_hash,
                 epoch=draft.benchmark.epoch,
-                environment=environment.id,
+                environment=environment,
                 cluster=draft.cluster.key if draft.cluster is not None else None,
                 repeat=self.settings.repeat,
                 outcome=draft.outcome(),
@@ -135,16 +135,17 @@ class Recorder:
     def progress(self, what: str, done: float, total: float | None = None) -> None:
         self.write(Progress(what=what, done=done, total=total))
 
-    def _current_environment(self) -> Environment:
-        """The environment, looked at again whenever a module has been imported since."""
-        import sys
-
+    def _current_environment(self) -> str:
+        """The environment's id. It is looked at again whenever a module has been imported since."""
         if self._environment is None or len(sys.modules) != self._modules:
             from coiled_runtime_cli.plugin import identity
 
             self._modules = len(sys.modules)
-            self._environment = identity.read_environment(exclude=Path(self.settings.suites))
-            self.write_once(f"environment {self._environment.id}", self._environment)
+            elsewhere = identity.imported_elsewhere(Path(self.settings.suites))
+            if self._environment is None or elsewhere != self._elsewhere:
+                environment = identity.read_environment(elsewhere)
+                self._elsewhere, self._environment = elsewhere, environment.id
+                self.write_once(f"environment {environment.id}", environment)
         return self._environment
 
 
@@ -154,20 +155,6 @@ _COPIED = (
     "cluster_details_url coiled_software_name performance_report_url cluster_dump_url memray_profiles_url "
     "py_spy_profiles_url"
 ).split()
-
-
-@contextmanager
-def in_call_phase(draft: RunDraft | None, block: AbstractContextManager[Any]) -> Iterator[None]:
-    """Have ``block`` entered when the test's own body starts and left when it ends: fixtures of others stay outside."""
-    if draft is None:
-        yield
-        return
-    draft.call_blocks.append(block)
-    try:
-        yield
-    finally:
-        if block in draft.call_blocks:
-            draft.call_blocks.remove(block)
 
 
 class PhaseTimeout(pytest.fail.Exception):  # type: ignore[name-defined, misc, unused-ignore]

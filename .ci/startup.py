@@ -1,0 +1,58 @@
+"""Measure what `crt --help` costs, beside a bare interpreter: CPU milliseconds over N interleaved runs, with cached bytecode.
+
+    python .ci/startup.py [N]
+
+Exits 1 when the median of a help page is over the budget. Not a test: a shared machine is allowed to be slow.
+"""
+
+from __future__ import annotations
+
+import os
+import statistics
+import subprocess
+import sys
+
+BUDGET = 100.0  # ms of CPU
+CRT = [sys.executable, "-m", "coiled_runtime_cli"]
+COMMANDS = {
+    "python -c pass": [sys.executable, "-c", "pass"],
+    "import typer": [sys.executable, "-c", "import typer"],
+    "crt --help": [*CRT, "--help"],
+    "crt bench --help": [*CRT, "bench", "--help"],
+
+    "crt config show --help": [*CRT, "config", "show", "--help"],
+}
+
+
+def cpu_milliseconds(command: list[str]) -> float:
+    """User and system time of one run, from the kernel."""
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, env=environment) as process:
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode != 0:
+        sys.exit(f"{' '.join(command)} ended with {process.returncode}")
+    return 1000 * (usage.ru_utime + usage.ru_stime)
+
+
+def main() -> int:
+    runs = int(sys.argv[1]) if len(sys.argv) > 1 else 20
+    times: dict[str, list[float]] = {name: [] for name in COMMANDS}
+    for command in COMMANDS.values():
+        cpu_milliseconds(command)  # writes the bytecode
+    for _ in range(runs):
+        for name, command in COMMANDS.items():
+            times[name].append(cpu_milliseconds(command))
+    print(f"CPU ms over {runs} runs{'':12}     min  median")
+    slow = []
+    for name, measured in times.items():
+        median = statistics.median(measured)
+        over = name.startswith("crt") and median > BUDGET
+        slow += [name] if over else []
+        print(f"{name:28} {min(measured):10.1f} {median:7.1f}{'  over the budget' if over else ''}")
+    print(f"budget {BUDGET:.0f} ms: {'over' if slow else 'kept'}")
+    return 1 if slow else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
