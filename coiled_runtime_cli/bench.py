@@ -28,7 +28,7 @@ _TEARDOWN, _GRACE = 60.0, 15.0
 _CLOSING = 40.0
 
 #: pytest, but without the current folder on the path: `import dask` must not find a folder of that name here.
-_START = "import sys; sys.path[:] = [p for p in sys.path if p]; import pytest; sys.exit(pytest.console_main())"
+_START = "import sys; sys.path[:] = [p for p in sys.path if p]; import pytest; sys.exit(pytest.main())"
 _PLUGIN = "coiled_runtime_cli.plugin"
 
 
@@ -228,8 +228,11 @@ def _tail(log: Path, offset: int) -> str:
 
 
 def explain(ended: ProcessEnded) -> ToolError | UsageError | None:
-    """Why pytest ran no test at all, as an error for the user; None if it ran."""
+    """Why pytest did not run all that it should have, as an error for the user; None if it did."""
     text = ended.log.strip()
+    unwritten = re.search(r"crt: (cannot write the journal .*?)(?: !+)?$", text, re.MULTILINE)
+    if unwritten:
+        return ToolError(unwritten[1], hint="make room there, and run the command again: what was written is kept")
     if ended.returncode == 4:
         lines = [line for line in text.splitlines() if re.match(r"(ERROR|.*error:)", line)]
         if any("unrecognized arguments: -n" in line for line in lines):

@@ -255,7 +255,7 @@ class _Bench:
             if event.outcome != "passed":
                 progress.log(f"{name}: {event.outcome}{took}")
         elif isinstance(event, bench.ProcessEnded):
-            if not self.runs or event.returncode in (3, 4):
+            if not self.runs or event.returncode in (2, 3, 4):
                 self.trouble = bench.explain(event) or self.trouble
 
     def _total(self, number: int) -> int | None:

@@ -116,14 +116,24 @@ class BenchmarkHooks:
 
     @pytest.hookimpl(hookwrapper=True, tryfirst=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> Iterator[None]:
-        draft = self.recorder.begin(self._benchmark(item))
+        try:
+            draft = self.recorder.begin(self._benchmark(item))
+        except OSError as error:
+            pytest.exit(self._cannot_write(error), returncode=3)
         self._running = draft
         self._deadline = time.monotonic() + (self.recorder.settings.timeout or 0.0)
         outcome = yield
         self._running = None
         if outcome.excinfo is not None:  # type: ignore[attr-defined]
             return  # interrupted: it did not finish, and is not a run
-        self.recorder.finish(draft)
+        try:
+            self.recorder.finish(draft)
+        except OSError as error:
+            item.session.shouldstop = self._cannot_write(error)
+
+    def _cannot_write(self, error: OSError) -> str:
+        # what is not recorded is not worth running
+        return f"crt: cannot write the journal in {self.recorder.settings.folder}: {error.strerror or error}"
 
     @pytest.hookimpl(hookwrapper=True)
     def pytest_runtest_setup(self) -> Iterator[None]:
