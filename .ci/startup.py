@@ -1,4 +1,4 @@
-"""Measure what `crt --help` costs, beside a bare interpreter: CPU milliseconds over N interleaved runs, with cached bytecode.
+"""Measure what `crt --help` costs beside a bare interpreter: CPU time of N interleaved runs, with cached bytecode.
 
     python .ci/startup.py [N]
 
@@ -19,7 +19,7 @@ COMMANDS = {
     "import typer": [sys.executable, "-c", "import typer"],
     "crt --help": [*CRT, "--help"],
     "crt bench --help": [*CRT, "bench", "--help"],
-
+    "crt db --help": [*CRT, "db", "--help"],
     "crt config show --help": [*CRT, "config", "show", "--help"],
 }
 
@@ -43,14 +43,15 @@ def main() -> int:
     for _ in range(runs):
         for name, command in COMMANDS.items():
             times[name].append(cpu_milliseconds(command))
-    print(f"CPU ms over {runs} runs{'':12}     min  median")
+    lines = [f"{f'CPU ms over {runs} runs':28} {'min':>10} {'median':>7}"]
     slow = []
     for name, measured in times.items():
         median = statistics.median(measured)
         over = name.startswith("crt") and median > BUDGET
         slow += [name] if over else []
-        print(f"{name:28} {min(measured):10.1f} {median:7.1f}{'  over the budget' if over else ''}")
-    print(f"budget {BUDGET:.0f} ms: {'over' if slow else 'kept'}")
+        lines.append(f"{name:28} {min(measured):10.1f} {median:7.1f}{'  over the budget' if over else ''}")
+    lines.append(f"budget {BUDGET:.0f} ms: {'over' if slow else 'kept'}")
+    sys.stdout.write("\n".join(lines) + "\n")
     return 1 if slow else 0
 
 
