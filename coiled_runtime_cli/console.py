@@ -324,7 +324,7 @@ def _drawn(table: Table) -> tuple[str, list[str]]:
     ]
     shown = fitting([size + _GAP for size in least], [column.drop for column in table.columns], width + _GAP)
     if sum(least[index] + _GAP for index in shown) > width + _GAP:
-        return _stacked(table, rows), []
+        return _stacked(table, rows, width), []
     widths = _squeezed(natural, least, shown, width - _GAP * (len(shown) - 1))
     hidden = [title for index, title in enumerate(titles) if index not in shown]
     return _grid(table, rows, shown, widths), hidden
@@ -368,17 +368,17 @@ def _grid_lines(
     return lines
 
 
-def _stacked(table: Table, rows: list[list[str]]) -> str:
+def _stacked(table: Table, rows: list[list[str]], width: int) -> str:
     """One line a cell, for windows that no table fits into."""
     size = max(len(column.title) for column in table.columns)
     lines: list[str] = []
     for number, row in enumerate(rows):
         lines += [""] if number else []
-        lines += [
-            _styled(f"{column.title:{size}}", "strong") + "  " + _styled(cell, table.style(number, index))
-            for index, (column, cell) in enumerate(zip(table.columns, row, strict=True))
-            if cell
-        ]
+        for index, (column, cell) in enumerate(zip(table.columns, row, strict=True)):
+            title = f"{column.title:{size}}"
+            for part in folded(cell, max(8, width - size - _GAP)).split("\n") if cell else ():
+                lines.append(_styled(title, "strong") + " " * _GAP + _styled(part, table.style(number, index)))
+                title = " " * size
     return "\n".join(lines + _caption(table))
 
 
