@@ -268,15 +268,17 @@ def _unexpected(problem: Exception) -> CrtError:
 
 
 def _last_words(code: int) -> int:
-    """Flush; when the reader has gone, leave without the interpreter's complaint about it."""
+    """Flush; where that fails, leave without the interpreter's own complaint about it."""
     try:
         console.flush()
     except BrokenPipeError:
-        console.silence()
-        return code or OUTPUT_CLOSED
+        code = code or OUTPUT_CLOSED
     except OSError as problem:
-        console.error(_unexpected(problem))
-        return code or CrtError.exit_code
-    if code == OUTPUT_CLOSED:
-        console.silence()
+        if code == 0:
+            code = CrtError.exit_code
+            console.error(_unexpected(problem))
+    else:
+        if code != OUTPUT_CLOSED:
+            return code
+    console.silence()
     return code
