@@ -1,0 +1,85 @@
+import json
+import os
+import subprocess
+import sys
+import textwrap
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+#: What the tests must not see of the machine that they run on.
+ISOLATED = ("CRT_", "DB_NAME", "DASK_", "COILED_", "AB_VERSION", "GITHUB_", "PYTEST_", "NO_COLOR", "FORCE_COLOR")
+
+
+@dataclass
+class Crt:
+    """The real `crt` as a user starts it, in a folder of its own, with a suites folder beside it."""
+
+    folder: Path
+    environment: dict
+
+    @property
+    def suites(self):
+        return self.folder / "suites"
+
+    def suite(self, name, source):
+        path = self.suites / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(textwrap.dedent(source))
+
+    def command(self, *arguments):
+        return [sys.executable, "-m", "coiled_runtime_cli", *map(str, arguments)]
+
+    def start(self, *arguments, **options):
+        return subprocess.Popen(
+            self.command(*arguments),
+            cwd=self.folder,
+            env=self.environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            **options,
+        )
+
+    def run(self, *arguments, timeout=300, environment=None):
+        return subprocess.run(
+            self.command(*arguments),
+            cwd=self.folder,
+            env={**self.environment, **(environment or {})},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+        )
+
+    def json(self, *arguments, **options):
+        return json.loads(self.run(*arguments, **options).stdout)
+
+    def rows(self, sql="select name, outcome from test_run order by name", database="benchmark.db"):
+        import sqlite3
+
+        connection = sqlite3.connect(self.folder / database)
+        try:
+            return connection.execute(sql).fetchall()
+        finally:
+            connection.close()
+
+
+@pytest.fixture
+def crt(tmp_path):
+    folder = tmp_path / "an empty folder"
+    (folder / "suites").mkdir(parents=True)
+    (folder / "suites" / "pytest.ini").write_text("[pytest]\naddopts = --strict-markers --import-mode=importlib\n")
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(ISOLATED)}
+    environment.update(
+        HOME=str(tmp_path / "home"),
+        XDG_CONFIG_HOME=str(tmp_path / "config"),
+        XDG_CACHE_HOME=str(tmp_path / "cache"),
+        XDG_STATE_HOME=str(tmp_path / "state"),
+        CRT_SUITES=str(folder / "suites"),
+        # the code under test is this one, wherever the tests were started
+        PYTHONPATH=os.pathsep.join(filter(None, [str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH")])),
+    )
+    return Crt(folder, environment)
