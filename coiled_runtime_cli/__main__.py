@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import sys
 
-from coiled_runtime_cli.cli import run
-
 
 def main() -> None:
+    try:
+        from coiled_runtime_cli.cli import run
+    except KeyboardInterrupt:  # before anything that could handle it is there
+        sys.exit(130)
     sys.exit(run(sys.argv[1:]))
 
 

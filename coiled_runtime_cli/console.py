@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TextIO
 
 from coiled_runtime_cli.core.quantity import clock_text
-from coiled_runtime_cli.core.table import csv_text, fitting, folded, markdown
 from coiled_runtime_cli.errors import ToolError
 
 if TYPE_CHECKING:
@@ -85,6 +84,8 @@ def show_table(table: Table, format: str = "table") -> None:  # noqa: A002  name
     On a terminal it fits the width: long names are folded, then columns dropped (which a hint says), then rows
     stacked. Into a pipe or a file it is never cut.
     """
+    from coiled_runtime_cli.core.table import csv_text, markdown
+
     if format == "csv":
         _write(sys.stdout, csv_text(table))
     elif format in {"markdown", "github"}:
@@ -306,6 +307,8 @@ def _drawn(table: Table) -> tuple[str, list[str]]:
     """The table as text, and the titles of the columns that had to go."""
     from rich.cells import cell_len
 
+    from coiled_runtime_cli.core.table import fitting
+
     rows = [[printable(cell) for cell in row] for row in table.rows]
     titles = [column.title for column in table.columns]
     cells = [max((cell_len(row[index]) for row in rows), default=0) for index in range(len(titles))]
@@ -354,6 +357,8 @@ def _grid_lines(
     """One row, of as many lines as its highest cell."""
     from rich.cells import cell_len
 
+    from coiled_runtime_cli.core.table import folded
+
     parts = {index: folded(cells[index], widths[index]).split("\n") for index in shown}
     lines = []
     for depth in range(max(len(part) for part in parts.values())):
@@ -370,6 +375,8 @@ def _grid_lines(
 
 def _stacked(table: Table, rows: list[list[str]], width: int) -> str:
     """One line a cell, for windows that no table fits into."""
+    from coiled_runtime_cli.core.table import folded
+
     size = max(len(column.title) for column in table.columns)
     lines: list[str] = []
     for number, row in enumerate(rows):

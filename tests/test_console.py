@@ -31,6 +31,8 @@ TABLE = Table(
     ((None, "good", None, None, None, None, "dim"), (None, "bad", None, None, None, None, None)),
     "2 runs",
 )
+#: The code under test is this one, wherever the tests were started.
+CHECKOUT = str(Path(__file__).parents[1])
 ESCAPE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
 
@@ -44,7 +46,13 @@ def run_in_terminal(
 ) -> str:
     """What a terminal of this width receives from a script that has ``console`` and ``TABLE`` in reach."""
     script = f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r})\nfrom test_console import *\n{body}\n"
-    environ = {"PATH": "/usr/bin:/bin", "TERM": "xterm-256color", "PYTHONIOENCODING": "utf-8", **(environment or {})}
+    environ = {
+        "PATH": "/usr/bin:/bin",
+        "PYTHONPATH": CHECKOUT,
+        "TERM": "xterm-256color",
+        "PYTHONIOENCODING": "utf-8",
+        **(environment or {}),
+    }
     child = pexpect.spawn(
         sys.executable,
         ["-c", script],
@@ -110,7 +118,7 @@ def test_an_encoding_without_lines_gets_ascii() -> None:
         [sys.executable, "-c", code],
         capture_output=True,
         cwd=Path(__file__).parent,
-        env={"PYTHONIOENCODING": "ascii", "PATH": "/usr/bin:/bin"},
+        env={"PYTHONIOENCODING": "ascii", "PATH": "/usr/bin:/bin", "PYTHONPATH": CHECKOUT},
     )
     assert done.stderr == b""
     assert b"-----" in done.stdout
@@ -175,7 +183,7 @@ def test_names_that_are_no_text_are_still_valid_json() -> None:
             capture_output=True,
             check=True,
             cwd=Path(__file__).parent,
-            env={"PYTHONIOENCODING": encoding, "PATH": "/usr/bin:/bin"},
+            env={"PYTHONIOENCODING": encoding, "PATH": "/usr/bin:/bin", "PYTHONPATH": CHECKOUT},
         )
         assert json.loads(done.stdout)["name"] == "\u00b5\udc80"
 
@@ -278,7 +286,7 @@ def test_a_live_bar_follows_the_window_and_gives_the_cursor_back_after_an_interr
         sys.executable,
         ["-c", body, str(Path(__file__).parent)],
         dimensions=(24, 120),
-        env={"PATH": "/usr/bin:/bin", "TERM": "xterm", "PYTHONIOENCODING": "utf-8"},  # type: ignore[arg-type]
+        env={"PATH": "/usr/bin:/bin", "PYTHONPATH": CHECKOUT, "TERM": "xterm", "PYTHONIOENCODING": "utf-8"},  # type: ignore[arg-type]
         encoding="utf-8",
         timeout=30,
     )
@@ -301,4 +309,7 @@ def test_rich_is_not_imported_for_messages_and_plain_forms() -> None:
         "with console.progress(1) as bar: bar.update(1)\n"
         "sys.exit('rich' in sys.modules)"
     )
-    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, cwd=Path(__file__).parent)
+    environ = {"PATH": "/usr/bin:/bin", "PYTHONPATH": CHECKOUT}
+    subprocess.run(
+        [sys.executable, "-c", code], check=True, capture_output=True, cwd=Path(__file__).parent, env=environ
+    )

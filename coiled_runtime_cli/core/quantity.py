@@ -39,8 +39,10 @@ def seconds_text(value: float) -> str:
         return "0 s"
     if size >= 999.5:
         minutes, seconds = divmod(round(size), 60)
-        hours, minutes = divmod(minutes, 60)
-        return f"{sign}{hours}h {minutes:02d}m" if hours else f"{sign}{minutes}m {seconds:02d}s"
+        if minutes < 60:
+            return f"{sign}{minutes}m {seconds:02d}s"
+        hours, minutes = divmod(round(size / 60), 60)
+        return f"{sign}{hours}h {minutes:02d}m"
     for unit, factor in _SECONDS[:-1]:
         if size < factor * 999.5:
             return f"{sign}{_three_digits(size / factor)} {unit}"
