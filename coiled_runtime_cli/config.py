@@ -66,10 +66,12 @@ class Config:
         return self.origins.get(key, "default")
 
     def shown(self, key: str) -> str:
-        """The value as text for people: without passwords, and "" for what is not set."""
+        """The value as text for people, as it could be written: without passwords, and "" for what is not set."""
         value = getattr(self, key)
         if value is None:
             return ""
+        if isinstance(value, float):
+            return f"{value * 100:g}%" if key == "precision" else f"{value:g} s"
         if isinstance(value, dict):
             import json
 
@@ -199,17 +201,13 @@ def sqlite_file(db: str) -> Path | None:
     return Path(path) if scheme.partition("+")[0] == "sqlite" and path not in {"", ":memory:"} else None
 
 
-def is_ci() -> bool:
-    return _truthy("CI") or _truthy("GITHUB_ACTIONS")
-
-
 def no_color() -> bool:
     """https://no-color.org: set to anything but nothing. A dumb terminal has no colours either."""
     return bool(os.environ.get("NO_COLOR")) or os.environ.get("TERM") == "dumb"
 
 
 def force_color() -> bool:
-    return _truthy("FORCE_COLOR")
+    return os.environ.get("FORCE_COLOR", "").lower() not in {"", "0", "false", "no"}
 
 
 def terminal_columns() -> int | None:
@@ -224,10 +222,6 @@ def terminal_columns() -> int | None:
 def completion_requested() -> bool:
     """Is a shell asking for completions?"""
     return bool(os.environ.get("_CRT_COMPLETE"))
-
-
-def _truthy(name: str) -> bool:
-    return os.environ.get(name, "").lower() not in {"", "0", "false", "no"}
 
 
 def _working_folder() -> Path:

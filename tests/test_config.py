@@ -374,9 +374,9 @@ def test_the_terminal_is_read_from_the_usual_variables(
     assert (config.no_color(), config.force_color(), config.terminal_columns()) == expected
 
 
-def test_ci_is_known_from_the_usual_variables(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("CI", "false")
-    monkeypatch.delenv("GITHUB_ACTIONS", raising=False)
-    assert not config.is_ci()
-    monkeypatch.setenv("GITHUB_ACTIONS", "true")
-    assert config.is_ci()
+def test_values_are_shown_as_they_could_be_written(tmp_path: Path, home: dict[str, str]) -> None:
+    read = config.load({"timeout": "1h30m", "precision": "2.5%"}, folder=tmp_path, environ=home)
+    assert (read.shown("timeout"), read.shown("precision")) == ("5400 s", "2.5%")
+    assert (read.shown("software"), read.shown("clusters"), read.shown("scale")) == ("", "", "laptop")
+    again = config.load({key: read.shown(key) for key in ("timeout", "precision")}, folder=tmp_path, environ=home)
+    assert (again.timeout, again.precision) == (read.timeout, read.precision)
