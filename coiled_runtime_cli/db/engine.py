@@ -57,7 +57,12 @@ def _bring_up_to_date(engine: Engine, *, allowed: bool) -> None:
 
 
 def make_engine(target: str, *, read_only: bool = False) -> Engine:
-    """An engine for ``target`` whose schema nobody has looked at. Only the path or URL itself is checked."""
+    """An engine for ``target`` whose schema nobody has looked at. Only the path or URL itself is checked.
+
+    It has no pool, but for a database in memory: a command asks a few questions, and no connection outlives its use.
+    """
+    if "\0" in target:
+        raise UsageError(f"no database can be at {target!r}", hint="choose a file with --db")
     if "://" not in target:
         return _sqlite_engine(Path(target), read_only=read_only)
     try:
@@ -70,7 +75,7 @@ def make_engine(target: str, *, read_only: bool = False) -> Engine:
         return _with_transactions(_create(url), read_only=read_only)
     if url.drivername in {"postgres", "postgresql"}:
         url = url.set(drivername="postgresql+psycopg")
-    options: dict[str, Any] = {}
+    options: dict[str, Any] = {"poolclass": NullPool}
     if url.drivername == "postgresql+psycopg":
         options["isolation_level"] = "READ COMMITTED"  # a writer that waited for the lock must see what the other wrote
         if "connect_timeout" not in url.query:
@@ -153,7 +158,6 @@ def _sqlite_engine(path: Path, *, read_only: bool) -> Engine:
         url = URL.create("sqlite", database="file:" + quote(str(path.absolute())), query={"mode": "ro", "uri": "true"})
     else:
         url = URL.create("sqlite", database=str(path))
-    # No pool: opening a file costs next to nothing, and no connection outlives its use.
     return _with_transactions(_create(url, poolclass=NullPool), read_only=read_only)
 
 
@@ -167,10 +171,11 @@ def _create(url: URL, **options: Any) -> Engine:
             f"no such kind of database: {url.drivername}", hint="a path for SQLite, or postgresql://user@host/name"
         ) from error
     except ModuleNotFoundError as error:
-        extra = "'coiled-runtime-cli[postgresql]'" if url.get_backend_name() == "postgresql" else str(error.name)
-        raise ToolError(
-            f"the driver for {shown(str(url))} is not installed: {error.name}", hint=f"python3 -m pip install {extra}"
-        ) from error
+        if url.get_backend_name() == "postgresql":
+            hint = "python3 -m pip install 'coiled-runtime-cli[postgresql]'"
+        else:
+            hint = f"install the package that provides the Python module {error.name}"
+        raise ToolError(f"the driver for {shown(str(url))} is not installed: {error.name}", hint=hint) from error
 
 
 def _with_transactions(engine: Engine, *, read_only: bool) -> Engine:

@@ -6,6 +6,7 @@ import contextlib
 import io
 import re
 import tempfile
+from argparse import Namespace
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -183,7 +184,11 @@ def _config(connection: Connection) -> Config:
 
     folder = migrations_folder()
     project = folder.parent / "pyproject.toml"
-    config = Config(toml_file=project if project.is_file() else None, stdout=io.StringIO())
+    config = Config(
+        toml_file=project if project.is_file() else None,
+        stdout=io.StringIO(),
+        cmd_opts=Namespace(quiet=True),  # else it tells on stdout what it writes
+    )
     config.set_main_option("script_location", str(folder).replace("%", "%%"))
     config.attributes["connection"] = connection
     return config

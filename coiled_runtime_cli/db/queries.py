@@ -13,11 +13,12 @@ from coiled_runtime_cli.db import models
 from coiled_runtime_cli.db.errors import database_errors
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
+    from collections.abc import Collection, Iterable, Iterator
     from datetime import datetime
 
-#: Sessions looked at in one query, newest first: a series is full after a few tens of them, or is nearly nowhere.
-_SESSIONS_AT_ONCE = 100
+#: Sessions that one query looks at, newest first: at first few, then twice as many each time, up to the second.
+#: Most series are full after a few tens of sessions; the others are nearly nowhere.
+_FIRST_SESSIONS, _MOST_SESSIONS = 4, 256
 
 #: Sessions that tell how long a benchmark takes.
 _SESSIONS_FOR_ETA = 20
@@ -331,7 +332,7 @@ def _versions(connection: Connection, current: Collection[str], names: dict[str,
     return {key: name for key, name in resolved.items() if name in current}
 
 
-def _comparable_sessions(connection: Connection, session_id: str, series: Iterable[SeriesKey]) -> Iterable[list[int]]:
+def _comparable_sessions(connection: Connection, session_id: str, series: Iterable[SeriesKey]) -> Iterator[list[int]]:
     """Keys of the other sessions that can hold runs of ``series``, newest first, some at a time."""
     session = models.Session
     here = connection.execute(select(session.label, session.scale).where(session.id == session_id)).one()
@@ -348,7 +349,10 @@ def _comparable_sessions(connection: Connection, session_id: str, series: Iterab
     if None not in hosts:
         query = query.where(session.host_fingerprint.in_(hosts))
     keys = list(connection.scalars(query))
-    return [keys[start : start + _SESSIONS_AT_ONCE] for start in range(0, len(keys), _SESSIONS_AT_ONCE)]
+    start, size = 0, _FIRST_SESSIONS
+    while start < len(keys):
+        yield keys[start : start + size]
+        start, size = start + size, min(2 * size, _MOST_SESSIONS)
 
 
 def _values(measure: str, session_keys: list[int], benchmark_keys: list[int]) -> Select[Any]:
