@@ -1,0 +1,118 @@
+"""The data that suites read: seeded generators of their shapes and a cache; at full scale, where the real data are."""
+
+from __future__ import annotations
+
+import importlib.util
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from coiled_runtime_cli.core.nearest import unknown
+from coiled_runtime_cli.datasets import cache as cached
+from coiled_runtime_cli.datasets.genomes import SPARK_GENOMES
+from coiled_runtime_cli.datasets.ookla import OOKLA_HIVE, OOKLA_SINGLE
+from coiled_runtime_cli.datasets.taxi import NYC_TAXI
+from coiled_runtime_cli.errors import ToolError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+    from coiled_runtime_cli.core.scale import Scale
+    from coiled_runtime_cli.datasets.recipe import Recipe
+
+_RECIPES = {each.name: each for each in (NYC_TAXI, OOKLA_HIVE, OOKLA_SINGLE, SPARK_GENOMES)}
+
+
+class MissingLibrary(ToolError):  # noqa: N818 - says what is missing, as FileNotFoundError's elders do
+    """A library that this data set needs is not installed; the message names it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Dataset:
+    """A data set that is ready to be read."""
+
+    name: str
+    location: str  # folder or URL
+    files: tuple[str, ...]  # full paths of the Parquet files; at full scale URLs or one glob pattern
+    bytes: int | None  # of ``files``; None where the data are remote: nobody has looked
+    rows: int | None
+    storage_options: dict[str, Any] = field(default_factory=dict)
+    generated: bool = False  # by this call, all of it or some files
+    repaired: bool = False  # by this call: some of it was there, and damaged
+
+
+@dataclass(frozen=True, slots=True)
+class Description:
+    """What :func:`prepare` would make, or where it would point."""
+
+    name: str
+    summary: str
+    location: str | None  # URL of the real data at full scale; None: it is generated
+    parameters: Mapping[str, int | str]
+    seed: int | None
+    rows: int | None
+    bytes: int | None  # approximate
+    files: tuple[str, ...]
+
+
+def names() -> tuple[str, ...]:
+    return tuple(sorted(_RECIPES))
+
+
+def describe(name: str, scale: Scale) -> Description:
+    """Say what ``prepare`` would do, without touching disk or network. Raises UsageError for an unknown name."""
+    recipe = _recipe(name)
+    if scale.name == "full":
+        remote = recipe.remote
+        return Description(name, recipe.summary, remote.location, {}, None, None, None, remote.files)
+    parameters = recipe.parameters(scale)
+    plan = recipe.plan(parameters)
+    return Description(
+        name,
+        recipe.summary,
+        None,
+        parameters,
+        recipe.seed,
+        rows=sum(each.rows for each in plan),
+        bytes=sum(each.bytes for each in plan),
+        files=tuple(each.path for each in plan),
+    )
+
+
+def prepare(name: str, *, scale: Scale, cache: Path, progress: Callable[[float, float], None] | None = None) -> Dataset:
+    """Have the data set at hand: below ``cache``, generated unless it is there and intact; at full scale where it is.
+
+    ``progress(done, total)`` is called in approximate bytes while data are generated. Safe to call from several
+    processes at once. Raises UsageError for an unknown name, MissingLibrary, and ToolError where ``cache`` cannot be
+    written.
+    """
+    recipe = _recipe(name)
+    if scale.name == "full":
+        _require(name, {"pyarrow": "pyarrow", "s3fs": "s3fs"})
+        remote = recipe.remote
+        return Dataset(name, remote.location, remote.files, None, None, dict(remote.storage_options))
+    _require(name, {"numpy": "numpy", "pyarrow": "pyarrow"})
+    stored = cached.obtain(recipe, recipe.parameters(scale), cache, progress or (lambda done, total: None))  # noqa: ARG005
+    data = [each for each in stored.files if each.rows]
+    return Dataset(
+        name,
+        str(stored.folder),
+        tuple(str(stored.folder / each.path) for each in data),
+        sum(each.bytes for each in data),
+        stored.rows,
+        generated=stored.generated,
+        repaired=stored.repaired,
+    )
+
+
+def _recipe(name: str) -> Recipe:
+    try:
+        return _RECIPES[name]
+    except KeyError:
+        raise UsageError(unknown("data set", name, names())) from None
+
+
+def _require(name: str, libraries: Mapping[str, str]) -> None:
+    missing = [package for module, package in libraries.items() if importlib.util.find_spec(module) is None]
+    if missing:
+        raise MissingLibrary(f"data set {name} needs {' and '.join(missing)}", hint=f"pip install {' '.join(missing)}")

@@ -1,0 +1,69 @@
+"""What a generated data set is made of: its parameters, its files, and the tables that go into each."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+if TYPE_CHECKING:
+    from coiled_runtime_cli.core.scale import Scale
+
+#: Counts and sizes that a data set follows from; JSON values, since its key is a hash of them.
+Parameters: TypeAlias = Mapping[str, "int | str"]
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedFile:
+    """One file to be generated; ``rows`` 0 is an empty marker file such as ``_SUCCESS``."""
+
+    index: int  # position among the files; with the recipe's seed it seeds the content
+    path: str  # below the data set's folder, with "/"
+    rows: int
+    bytes: int  # approximate
+
+
+@dataclass(frozen=True, slots=True)
+class Remote:
+    """Where the real data are. ``files`` are URLs, or one glob pattern."""
+
+    location: str
+    files: tuple[str, ...]
+    storage_options: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """How to make one data set. A change of content needs a new ``version``, which is part of the cache's key."""
+
+    name: str
+    summary: str
+    version: int
+    seed: int
+    parameters: Callable[[Scale], Parameters]
+    plan: Callable[[Parameters], tuple[PlannedFile, ...]]
+    #: The tables of a file, each written as one row group; all of them have one schema.
+    row_groups: Callable[[Parameters, PlannedFile, int], Iterator[Any]]
+    remote: Remote
+
+    def key(self, parameters: Parameters) -> str:
+        """Name the content: 12 hex digits of the hash of all that it follows from."""
+        content = [self.name, self.version, self.seed, dict(parameters)]
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def uneven(total: int, weights: tuple[float, ...]) -> tuple[int, ...]:
+    """Split ``total`` rows by ``weights``. Each part is at least 1; where that leaves room they add up to ``total``."""
+    whole = sum(weights)
+    parts = [max(1, int(total * each / whole)) for each in weights]
+    largest = parts.index(max(parts))
+    parts[largest] = max(1, parts[largest] + total - sum(parts))
+    return tuple(parts)
+
+
+def cut(rows: int, size: int) -> Iterator[tuple[int, int]]:
+    """Start and length of each row group of ``size`` rows; the last may be shorter."""
+    for start in range(0, rows, size):
+        yield start, min(size, rows - start)
