@@ -52,10 +52,11 @@ class _Command:
     module: str
     attribute: str  # a function, or a typer app with commands of its own
     help: str
+    rest: str | None = None  # the hidden option that takes what follows "--", one value each
 
 
 _COMMANDS = {
-    "bench": _Command("bench", "bench", "Run benchmarks, and store what they measure."),
+    "bench": _Command("bench", "bench", "Run benchmarks, and store what they measure.", rest="--pytest-arg"),
     "db": _Command("db", "app", "Look after the database of runs: upgrade, check, stamp."),
     "config": _Command("config", "app", "Show the configuration, and where it comes from."),
 }
@@ -108,6 +109,11 @@ class _LazyGroup(TyperGroup):
         name = args[0]
         if name not in _COMMANDS and not name.startswith("-") and not ctx.resilient_parsing:
             raise UsageError(unknown("command", name, _COMMANDS), hint="crt --help says what each one does")
+        rest = _COMMANDS[name].rest if name in _COMMANDS else None
+        if rest is not None and "--" in args:
+            # or they would count as one more of the command's own arguments
+            cut = args.index("--")
+            args = [*args[:cut], *(f"{rest}={each}" for each in args[cut + 1 :])]
         return super().resolve_command(ctx, args)
 
 

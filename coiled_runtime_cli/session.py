@@ -13,9 +13,8 @@ from typing import TYPE_CHECKING
 import coiled_runtime_cli
 from coiled_runtime_cli import clusters, config, git, journal
 from coiled_runtime_cli.core.record import Host, SessionEnded, SessionStarted
-from coiled_runtime_cli.core.scale import Scale
 from coiled_runtime_cli.core.settings import SessionSettings
-from coiled_runtime_cli.errors import ToolError, UsageError
+from coiled_runtime_cli.errors import ToolError
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -32,6 +31,11 @@ class Stored:
     new: int  # runs that were not in the database yet
     known: int  # runs that were
     unfinished: int = 0  # of them, tests that died with their process
+
+    def sentence(self) -> str:
+        """What to tell the user of a killed session that is safe now."""
+        died = f", {self.unfinished} of them cut short" if self.unfinished else ""
+        return f"recovered {self.new} run{'' if self.new == 1 else 's'} of session {self.session}, which was killed{died}"
 
 
 def read_host() -> Host:
@@ -81,6 +85,7 @@ def _cluster_specs(settings: config.Config, *, parallel: int) -> dict[str, clust
             shapes=shapes,
             definitions=settings.clusters,
             override=override,
+            software=settings.software,
             parallel=parallel,
         )
 
@@ -93,10 +98,6 @@ def _cluster_specs(settings: config.Config, *, parallel: int) -> dict[str, clust
 
 def prepare(settings: config.Config, *, parallel: int = 1) -> tuple[SessionSettings, clusters.ClusterSpec]:
     """The settings of a new session, and its cluster. Nothing is written. Raises UsageError for what does not exist."""
-    try:
-        Scale.parse(settings.scale)
-    except ValueError as error:
-        raise UsageError(str(error)) from error
     specs = _cluster_specs(settings, parallel=parallel)
     identity = journal.new_id()
     database = settings.db if "://" in settings.db else str(Path(settings.db).absolute())
@@ -200,7 +201,7 @@ def recover(settings: config.Config, engine: Engine) -> tuple[Stored, ...]:
     found = []
     for folder in journal.pending(settings.runs):
         stored = store(folder, engine)
-        if stored is not None:
+        if stored is not None and stored.new:
             found.append(stored)
     return tuple(found)
 
@@ -229,6 +230,13 @@ def store_after_pytest(settings: SessionSettings) -> str:
     if stored is None:
         return f"crt: a process of this session still runs; the next crt command stores its rows from {folder}"
     return f"crt: {stored.new} runs stored in {settings.database}"
+
+
+def discard_empty(prepared: SessionSettings) -> None:
+    """Remove the journal of a session that failed before any test ran."""
+    folder = Path(prepared.folder)
+    if not any(line.type in ("run", "started") for line in journal.read(folder).lines):
+        journal.discard(folder)
 
 
 def ended(prepared: SessionSettings, *, interrupted: bool) -> SessionEnded:

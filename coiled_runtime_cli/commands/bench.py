@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Annotated
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -13,7 +14,6 @@ if TYPE_CHECKING:
     from coiled_runtime_cli.config import Config
     from coiled_runtime_cli.core.record import Run
     from coiled_runtime_cli.core.settings import SessionSettings
-    from coiled_runtime_cli.session import Stored
 
 
 def bench(
@@ -55,7 +55,7 @@ def bench(
     timeout: Annotated[str | None, typer.Option(metavar="TIME", help="Longest time of one test. Default 1h.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would run, and stop.")] = False,
     format_: Annotated[
-        str, typer.Option("--format", metavar="FORMAT", help="table, json, markdown, csv or github.")
+        Literal["table", "json", "markdown", "csv", "github"], typer.Option("--format", help="How to write the result.")
     ] = "table",
     pytest_args: Annotated[list[str] | None, typer.Option("--pytest-arg", hidden=True)] = None,
 ) -> None:
@@ -68,14 +68,9 @@ def bench(
     crt bench --list                             what there is
     crt bench --suite parquet -- --maxfail=1     the rest goes to pytest
     """
-    from coiled_runtime_cli import config, console, suites
-    from coiled_runtime_cli.core.table import FORMATS
+    from coiled_runtime_cli import config, suites
     from coiled_runtime_cli.errors import UsageError
 
-    if format_ not in FORMATS:
-        from coiled_runtime_cli.core.nearest import unknown
-
-        raise UsageError(unknown("format", format_, FORMATS))
     settings = config.load(
         {
             "db": db,
@@ -185,13 +180,14 @@ class _Bench:
             self._show_plan(prepared)
             return
         engine, recovered = session.open_history(self.settings)
-        say_recovered(recovered)
-        clusters.check(spec)
+        for each in recovered:
+            console.note(each.sentence())
+        clusters.check(spec, elsewhere=self.python is not None)
         writer = session.begin(self.settings, prepared, spec, command=("crt", *sys.argv[1:]))
         interrupted = False
         try:
             target = bench.target(self.python, Path(prepared.folder))
-            with console.progress(None, "collecting") as progress, _terminate_as_interrupt():
+            with console.progress(None, "bench") as progress, _terminate_as_interrupt():
                 for number, only in self._plan():
                     now = replace(prepared, repeat=number, only=list(only) if only is not None else None)
                     for event in bench.run_round(target, self.selection, now, write_settings=session.write_settings):
@@ -271,8 +267,13 @@ class _Bench:
         from coiled_runtime_cli import console, session
         from coiled_runtime_cli.core.summary import BAD, summarise
         from coiled_runtime_cli.db import queries
+        from coiled_runtime_cli.errors import CrtError
 
-        stored = session.store(Path(prepared.folder), engine, settle=not interrupted)
+        try:
+            stored = session.store(Path(prepared.folder), engine, settle=not interrupted)
+        except CrtError:
+            console.note(f"nothing is lost: {prepared.folder} keeps the runs, and the next crt command stores them")
+            raise
         earlier = queries.comparable_values(engine, prepared.session) if self.runs else {}
         engine.dispose()
         summaries = summarise(self.runs, earlier)
@@ -366,29 +367,16 @@ def _last_lines(text: str, count: int) -> str:
     return "\n".join("    " + line for line in text.rstrip().splitlines()[-count:])
 
 
-def say_recovered(recovered: tuple[Stored, ...]) -> None:
-    """Tell the user what killed sessions had left, and that it is safe now."""
-    from coiled_runtime_cli import console
-
-    for each in recovered:
-        if each.new:
-            console.note(f"recovered {each.new} runs of session {each.session}, which had been killed")
-
-
-def _terminate_as_interrupt() -> object:
+@contextmanager
+def _terminate_as_interrupt() -> Iterator[None]:
     """SIGTERM (a CI job that is cancelled) ends the session as Ctrl-C does: rows kept, clusters closed."""
-    import contextlib
     import signal
 
-    @contextlib.contextmanager
-    def handler() -> Iterator[None]:
-        def stop(_signal: int, _frame: object) -> None:
-            raise KeyboardInterrupt
+    def stop(_signal: int, _frame: object) -> None:
+        raise KeyboardInterrupt
 
-        before = signal.signal(signal.SIGTERM, stop)
-        try:
-            yield
-        finally:
-            signal.signal(signal.SIGTERM, before)
-
-    return handler()
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -13,6 +13,20 @@ Database = Annotated[
 ]
 
 
+def _recover(db: str | None) -> None:
+    """Store what killed sessions have left for this database, as every command does that opens it."""
+    from coiled_runtime_cli import config, console, journal
+
+    settings = config.load({"db": db})
+    if journal.pending(settings.runs):
+        from coiled_runtime_cli import session
+
+        engine, recovered = session.open_history(settings)
+        engine.dispose()
+        for each in recovered:
+            console.note(each.sentence())
+
+
 @app.command()
 def upgrade(*, db: Database = None) -> None:
     """Bring the schema up to date; commands that write do so too.
@@ -24,6 +38,7 @@ def upgrade(*, db: Database = None) -> None:
     from coiled_runtime_cli.db.engine import make_engine
     from coiled_runtime_cli.db.errors import shown
 
+    _recover(db)
     engine = make_engine(config.load({"db": db}).db)
     try:
         changed = migrate.upgrade(engine)
@@ -49,6 +64,7 @@ def current(
     from coiled_runtime_cli.db.engine import make_engine
     from coiled_runtime_cli.db.errors import shown
 
+    _recover(db)
     engine = make_engine(config.load({"db": db}).db, read_only=True)
     try:
         found = migrate.current(engine)
@@ -81,6 +97,7 @@ def check(*, db: Database = None) -> None:
     from coiled_runtime_cli.db.engine import make_engine
     from coiled_runtime_cli.db.errors import shown
 
+    _recover(db)
     found = [f"migrations: {line}" for line in migrate.check_migrations()]
     target = config.load({"db": db}).db
     file = config.sqlite_file(target)

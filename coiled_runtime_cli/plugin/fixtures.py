@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
 Block: TypeAlias = "AbstractContextManager[None]"
 
+#: Names of the clusters that have run a test.
+_USED: set[str] = set()
+
 #: Modules that a worker imports with its first task; a fresh worker does so before the measured block.
 _WARM = ("numpy", "pandas", "pyarrow", "pyarrow.parquet", "dask.array", "dask.dataframe", "xarray", "zarr", "sklearn")
 
@@ -467,10 +470,10 @@ def _freshen(cluster: RunningCluster, client: Client) -> None:
     """
     from coiled_runtime_cli.plugin.instruments import ANSWER_TIMEOUT
 
-    if getattr(cluster, "crt_used", False):
+    if cluster.name in _USED:
         client.restart()
         cluster.wait(client, 600)
-    cluster.crt_used = True  # type: ignore[attr-defined]
+    _USED.add(cluster.name)
     client.run(_import, [each for each in _WARM if each in sys.modules], callback_timeout=2 * ANSWER_TIMEOUT)
 
 

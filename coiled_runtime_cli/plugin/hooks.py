@@ -15,7 +15,8 @@ from typing import Any
 
 import pytest
 
-from coiled_runtime_cli.core.record import Benchmark, Collected, SessionEnded
+from coiled_runtime_cli import journal
+from coiled_runtime_cli.core.record import Benchmark, Collected, Line, SessionEnded
 from coiled_runtime_cli.core.settings import SessionSettings
 from coiled_runtime_cli.plugin.recorder import PhaseTimeout, Recorder, RunDraft
 
@@ -40,8 +41,11 @@ def register(config: pytest.Config) -> None:
     if settings.repeat:
         process = f"{process}-{settings.repeat}"
     recorder = Recorder(settings, process)
-    hooks = BenchmarkHooks(config, recorder, controls=controls, leads=worker is None, alone=alone)
+    deaths = DeathsOfWorkers(Path(settings.folder)) if worker is not None else None
+    hooks = BenchmarkHooks(config, recorder, controls=controls, leads=worker is None, alone=alone, deaths=deaths)
     config.pluginmanager.register(hooks, "crt-benchmark")
+    if deaths is not None:
+        config.pluginmanager.register(deaths, "crt-deaths")
     if worker is None and settings.parent is not None:
         _stop_when_gone(settings.parent)
 
@@ -72,17 +76,47 @@ def _stop_when_gone(parent: int) -> None:
     threading.Thread(target=watch, name="crt-parent", daemon=True).start()
 
 
+class DeathsOfWorkers:
+    """Passes over a test that has killed another xdist worker: xdist hands it out again, with the rest of its module."""
+
+    def __init__(self, folder: Path) -> None:
+        self._follower = journal.Follower(folder)
+        self._lines: tuple[Line, ...] = ()
+        self._killers: frozenset[str] = frozenset()
+        self._module: Path | None = None
+
+    def has_killed(self, item: pytest.Item, benchmark: str) -> bool:
+        if item.path != self._module:  # modules are handed out whole: this is when the tests of a dead worker can come
+            self._module = item.path
+            self._lines += tuple(self._follower.poll())
+            self._killers = frozenset(each.benchmark for each in journal.unfinished(self._lines))
+        self._item = (item, benchmark in self._killers)
+        return self._item[1]
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_protocol(self, item: pytest.Item) -> bool | None:
+        return True if self._item == (item, True) else None
+
+
 class BenchmarkHooks:
     """Turns pytest's phases into journal lines."""
 
     def __init__(
-        self, config: pytest.Config, recorder: Recorder, *, controls: bool, leads: bool, alone: bool
+        self,
+        config: pytest.Config,
+        recorder: Recorder,
+        *,
+        controls: bool,
+        leads: bool,
+        alone: bool,
+        deaths: DeathsOfWorkers | None,
     ) -> None:
         self._config = config
         self.recorder = recorder
         self._controls = controls  # hands tests to xdist workers, and runs none itself
         self._leads = leads  # the controller, or the only process
         self._alone = alone  # without crt: ends the session and stores the rows itself
+        self._deaths = deaths
         self._errors: list[tuple[str, str]] = []
         self._sources: dict[Any, str | None] = {}
         self._interrupted = False
@@ -116,6 +150,9 @@ class BenchmarkHooks:
 
     @pytest.hookimpl(hookwrapper=True, tryfirst=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> Iterator[None]:
+        if self._deaths is not None and self._deaths.has_killed(item, self._identify(item).id):
+            yield
+            return
         try:
             draft = self.recorder.begin(self._benchmark(item))
         except OSError as error:

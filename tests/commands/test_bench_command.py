@@ -97,15 +97,6 @@ def test_repeats_are_whole_rounds_and_a_row_each(crt):
 
 
 def test_an_automatic_repeat_ends_with_what_is_known_well_enough(crt):
-    crt.suite(
-        "test_noise.py",
-        """
-        import time
-        def test_steady(test_run_benchmark):
-            pass
-        def test_noisy(): ...
-        """,
-    )
     # durations are what a test says they are: real time would make this test a lottery
     crt.suite(
         "test_noise.py",
@@ -130,7 +121,7 @@ def test_an_automatic_repeat_ends_with_what_is_known_well_enough(crt):
     done = crt.run("bench", "--suite", "noise", "--repeat", "auto", "--precision", "40%", "--max-time", "60s")
     assert done.returncode == 1
     counts = dict(crt.rows("select name, count(*) from test_run group by name"))
-    assert counts["test_failing"] == 1 + 0 * len(counts)
+    assert counts["test_failing"] == 1
     assert counts["test_steady"] == 3
     assert counts["test_noisy"] > 3
 
@@ -156,7 +147,7 @@ def test_the_second_session_is_compared_with_the_first(crt):
         (["bench", "--suite", "one", "--scale", "-1"], 2, "scale"),
         (["bench", "--suite", "one", "--repeat", "0"], 2, "--repeat 0"),
         (["bench", "--suite", "one", "--repeat", "x"], 2, "--repeat x"),
-        (["bench", "--suite", "one", "--format", "jsn"], 2, "did you mean 'json'?"),
+        (["bench", "--suite", "one", "--format", "jsn"], 2, "jsn"),
         (["bench", "--suite", "one", "--timeout", "soon"], 2, "timeout"),
         (["bench", "--suite", "one", "--python", "/no/such/python"], 2, "/no/such/python"),
         (["bench", "--suite", "one", "--db", "no/such/folder/x.db"], 2, "no/such/folder"),
