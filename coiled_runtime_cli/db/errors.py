@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from typing import TYPE_CHECKING
+from urllib.parse import unquote
 
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, ProgrammingError
@@ -44,7 +45,7 @@ def shown(target: Engine | str) -> str:
         url = target.url
     if url.get_backend_name() == "sqlite":
         database = url.database or "(in memory)"
-        return database.removeprefix("file:")
+        return unquote(database.removeprefix("file:")) if database.startswith("file:") else database
     secret = {name for name in url.query if "password" in name}
     return url.difference_update_query(secret).render_as_string(hide_password=True)
 

@@ -123,7 +123,8 @@ def comparable_values(
 
 def sessions(engine: Engine, limit: int | None = None) -> list[SessionRow]:
     """The sessions, newest first."""
-    newest = select(models.Session.key).order_by(models.Session.started.desc(), models.Session.id.desc()).limit(limit)
+    order = (models.Session.started.desc().nulls_last(), models.Session.id.desc())
+    newest = select(models.Session.key).order_by(*order).limit(limit)
     counts = (
         select(
             models.Run.session_key,
@@ -139,7 +140,7 @@ def sessions(engine: Engine, limit: int | None = None) -> list[SessionRow]:
         .outerjoin(models.ClusterSpec, models.ClusterSpec.key == models.Session.cluster_spec_key)
         .outerjoin(counts, counts.c.session_key == models.Session.key)
         .where(models.Session.key.in_(newest))
-        .order_by(models.Session.started.desc(), models.Session.id.desc())
+        .order_by(*order)
     )
     with database_errors(engine), engine.connect() as connection:
         return [
@@ -181,7 +182,7 @@ def last_duration(engine: Engine, ids: Collection[str], *, scale: str | None = N
     Only the newest sessions are asked, those at ``scale`` where one is given; a benchmark they did not run is absent.
     """
     session, run, benchmark = models.Session, models.Run, models.Benchmark
-    recent = select(session.key).order_by(session.started.desc()).limit(_SESSIONS_FOR_ETA)
+    recent = select(session.key).order_by(session.started.desc().nulls_last()).limit(_SESSIONS_FOR_ETA)
     if scale is not None:
         recent = recent.where(session.scale == scale)
     query = (
@@ -343,7 +344,7 @@ def _comparable_sessions(connection: Connection, session_id: str, series: Iterab
             session.label.is_not_distinct_from(here.label),
             session.scale.is_not_distinct_from(here.scale),
         )
-        .order_by(session.started.desc(), session.id.desc())
+        .order_by(session.started.desc().nulls_last(), session.id.desc())
     )
     hosts = {each.host for each in series}
     if None not in hosts:
