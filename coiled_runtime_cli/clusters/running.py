@@ -150,8 +150,9 @@ class OwnedCluster(RunningCluster):
             return
         self._closed = True
         # A cluster whose scheduler died complains about it while it closes; it is as gone as we wanted it.
+        # Not every class takes a timeout, so this one is ours.
         with contextlib.suppress(*CLUSTER_ERRORS):
-            bounded(lambda: self.cluster.close(timeout=CLOSE), timeout=CLOSE + 5)
+            bounded(self.cluster.close, timeout=CLOSE)
 
     def _scale(self) -> None:
         if self.expected_workers is None:

@@ -1,0 +1,43 @@
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+STAND_INS = Path(__file__).parent / "stand_ins"
+
+
+def _working_children() -> list[psutil.Process]:
+    """Child processes, but for the one that multiprocessing keeps for as long as its parent lives."""
+    found = []
+    for child in psutil.Process().children(recursive=True):
+        try:
+            if child.status() != psutil.STATUS_ZOMBIE and "resource_tracker" not in " ".join(child.cmdline()):
+                found.append(child)
+        except psutil.NoSuchProcess:
+            continue
+    return found
+
+
+@pytest.fixture
+def no_process_left() -> Iterator[None]:
+    """Fail unless every process that the test started ends soon after it."""
+    before = {child.pid for child in _working_children()}
+    yield
+    started = [child for child in _working_children() if child.pid not in before]
+    _, alive = psutil.wait_procs(started, timeout=10)
+    described = [" ".join(child.cmdline()) for child in alive if child.is_running()]
+    for child in alive:
+        child.kill()
+    assert described == []
+
+
+@pytest.fixture
+def stand_ins(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The module ``loopback_cluster`` can be imported by name."""
+    monkeypatch.syspath_prepend(str(STAND_INS))
+    yield
+    sys.modules.pop("loopback_cluster", None)
