@@ -19,15 +19,17 @@ _BYTES_A_ROW = 28
 #: Share of each month's file. Real months differ less; a partition ten times the next is what schedulers stumble over.
 _MONTHS = (1.0, 0.5, 1.8, 0.7, 2.6, 0.25, 1.1, 0.4, 3.2, 0.9, 1.4, 0.15)
 _ZONES = 263
+#: Where most real trips begin: the Upper East Side, Midtown, Penn Station, JFK airport.
+_BUSIEST = (237, 161, 236, 162, 186, 132)
 _START = 1_546_300_800_000_000  # 2019-01-01 UTC, microseconds since 1970
 _MONTH = 30 * 86_400_000_000
 
 
 def _parameters(scale: Scale) -> Parameters:
     return {
-        "rows": scale.count(smoke=80_000, laptop=2_400_000, full=84_000_000),
+        "rows": scale.count(smoke=80_000, laptop=6_000_000, full=84_000_000),
         "files": 4 if scale.name == "smoke" else 12,
-        "row_group_rows": scale.count(smoke=5_000, laptop=50_000, full=1_000_000),
+        "row_group_rows": scale.count(smoke=5_000, laptop=60_000, full=1_000_000),
     }
 
 
@@ -44,8 +46,8 @@ def _row_groups(parameters: Parameters, file: PlannedFile, seed: int) -> Iterato
 
     random = np.random.default_rng([seed, file.index])
     pickup = _START + file.index * _MONTH + np.sort(random.integers(0, _MONTH // 1_000_000, file.rows)) * 1_000_000
-    # The busiest zones are not the lowest numbers; every month ranks them alike.
-    zones = np.random.default_rng(seed).permutation(_ZONES) + 1
+    quieter = np.setdiff1d(np.arange(1, _ZONES + 1), _BUSIEST)
+    zones = np.concatenate([_BUSIEST, np.random.default_rng(seed).permutation(quieter)])  # every month ranks them alike
     for start, rows in cut(file.rows, int(parameters["row_group_rows"])):
         yield _trips(random, pickup[start : start + rows], zones)
 
