@@ -471,10 +471,29 @@ def _freshen(cluster: RunningCluster, client: Client) -> None:
     from coiled_runtime_cli.plugin.instruments import ANSWER_TIMEOUT
 
     if cluster.name in _USED:
-        client.restart()
+        _restart(cluster, client)
         cluster.wait(client, 600)
     _USED.add(cluster.name)
     client.run(_import, [each for each in _WARM if each in sys.modules], callback_timeout=2 * ANSWER_TIMEOUT)
+
+
+def _restart(cluster: RunningCluster, client: Client) -> None:
+    """Restart the workers; again, if they do not come back.
+
+    In older releases a nanny can miss that its worker was asked to restart (seen with 2023.6, about once in fifteen times); the
+    next attempt finds it ready.
+    """
+    import asyncio
+
+    seconds = 15 if cluster.spec.kind == "local" else 120
+    for attempt in range(3):
+        try:
+            client.restart(timeout=seconds)
+        except (TimeoutError, asyncio.TimeoutError):
+            if attempt == 2:
+                raise
+        else:
+            return
 
 
 def _import(names: list[str]) -> None:
