@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import socket
+import http.client
+import urllib.error
+import urllib.request
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from coiled_runtime_cli.clusters.running import (
     ANSWER,
     CLUSTER_ERRORS,
     ClusterInfo,
     OwnedCluster,
+    check_keywords,
     expected_workers,
     failed_to_start,
 )
@@ -53,9 +55,11 @@ def start(spec: ClusterSpec, *, name: str) -> CoiledCluster:
     from coiled.errors import ClusterCreationError, DoesNotExist, ServerError
     from coiled.exceptions import AuthenticationError, CoiledException
 
+    options = {"show_widget": False, **spec.options}
+    check_keywords(coiled.Cluster, options, spec)
     _check_server()
     try:
-        cluster = coiled.Cluster(name=name, **_keywords(spec))
+        cluster = coiled.Cluster(name=name, **options)
     except AuthenticationError as error:
         raise RemoteError(f"Coiled refused the login: {error}", hint="coiled login") from error
     except OSError as error:
@@ -65,18 +69,33 @@ def start(spec: ClusterSpec, *, name: str) -> CoiledCluster:
     return CoiledCluster(cluster, spec, name=name, expected_workers=expected_workers(spec))
 
 
-def _keywords(spec: ClusterSpec) -> dict[str, Any]:
-    return {"show_widget": False, **spec.options}
-
-
 def _check_server() -> None:
-    """Find out in bounded time that there is no way to Coiled: its own client tries for minutes."""
-    import dask
+    """Find out in bounded time that Coiled is out of reach or refuses the login.
 
-    server = str(dask.config.get("coiled.server", None) or _SERVER)
-    parts = urlsplit(server if "://" in server else f"https://{server}")
+    Its own client would try for minutes, and open a browser for another login and wait for it.
+    """
+    import coiled
+    import dask
+    from coiled.utils import get_auth_header_value
+
+    server = str(dask.config.get("coiled.server", None) or _SERVER).rstrip("/")
+    headers = {
+        "Authorization": get_auth_header_value(str(dask.config.get("coiled.token")).strip()),
+        "Client-Version": coiled.__version__,
+    }
     try:
-        port = parts.port or (80 if parts.scheme == "http" else 443)
-        socket.create_connection((parts.hostname or "", port), timeout=ANSWER).close()
-    except (OSError, ValueError) as error:
+        request = urllib.request.Request(f"{_with_scheme(server)}/api/v2/user/me", headers=headers)
+        urllib.request.urlopen(request, timeout=ANSWER).close()  # noqa: S310  http or https, see _with_scheme
+    except urllib.error.HTTPError as error:
+        error.close()
+        if error.code in {401, 403}:
+            raise RemoteError(f"Coiled refused the login ({error.code})", hint="coiled login") from error
+    except (OSError, ValueError, http.client.HTTPException) as error:
         raise RemoteError(f"Coiled cannot be reached at {server}: {error}", hint="check the network") from error
+
+
+def _with_scheme(server: str) -> str:
+    scheme, separator, rest = server.rpartition("://")
+    if separator and scheme not in {"http", "https"}:
+        raise ValueError(f"not a web address: {server!r}")
+    return f"{scheme if separator else 'http'}://{rest}"

@@ -6,10 +6,15 @@ import asyncio
 import contextlib
 import importlib
 import importlib.util
-import inspect
 from typing import Any
 
-from coiled_runtime_cli.clusters.running import CLUSTER_ERRORS, OwnedCluster, expected_workers, failed_to_start
+from coiled_runtime_cli.clusters.running import (
+    CLUSTER_ERRORS,
+    OwnedCluster,
+    check_keywords,
+    expected_workers,
+    failed_to_start,
+)
 from coiled_runtime_cli.clusters.spec import SCALE, ClusterSpec
 from coiled_runtime_cli.core.nearest import unknown
 from coiled_runtime_cli.errors import UsageError
@@ -25,7 +30,7 @@ def start(spec: ClusterSpec, *, name: str) -> CustomCluster:
     """Start the cluster. Raises UsageError for an unknown class or keyword, ToolError if it does not start."""
     make = find(spec)
     options = {key: value for key, value in spec.options.items() if key != SCALE}
-    _check_keywords(make, options, spec)
+    check_keywords(make, options, spec)
     try:
         cluster = make(**options)
     except CLUSTER_ERRORS as error:
@@ -60,27 +65,6 @@ def find(spec: ClusterSpec) -> Any:
     if not callable(make):
         raise UsageError(f"{dotted} is no class: {make!r}")
     return make
-
-
-def _check_keywords(make: Any, options: dict[str, Any], spec: ClusterSpec) -> None:
-    try:
-        signature = inspect.signature(make)
-    except ValueError:  # written in C
-        return
-    try:
-        signature.bind(**options)
-    except TypeError as error:
-        known = [
-            each.name
-            for each in signature.parameters.values()
-            if each.kind not in (each.VAR_POSITIONAL, each.VAR_KEYWORD)
-        ]
-        wrong = [each for each in options if each not in known]
-        described = unknown("keyword", wrong[0], known) if wrong else str(error)
-        raise UsageError(
-            f"cluster {spec.name}: {spec.class_path}: {described}",
-            hint=f"mend the keywords of [clusters.{spec.name}] in your configuration",
-        ) from error
 
 
 def _check_interface(cluster: Any, spec: ClusterSpec) -> None:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import inspect
+import socket
 import threading
 import time
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from coiled_runtime_cli.clusters.spec import SCALE, ClusterSpec
+from coiled_runtime_cli.clusters.spec import SCALE, ClusterSpec, host_and_port
+from coiled_runtime_cli.core.nearest import unknown
 from coiled_runtime_cli.errors import CrtError, ToolError, UsageError
 
 if TYPE_CHECKING:
@@ -135,24 +138,32 @@ class OwnedCluster(RunningCluster):
     def client(self) -> Client:
         from distributed import Client
 
+        dead = f"cluster {self.name}: the scheduler at {self.address} does not answer"
+        if not self.alive():
+            raise ToolError(dead)
         try:
             return Client(self.cluster, timeout=ANSWER)
         except (OSError, RuntimeError, asyncio.TimeoutError) as error:
-            raise ToolError(f"cluster {self.name}: the scheduler at {self.address} does not answer") from error
+            raise ToolError(dead) from error
 
     def alive(self) -> bool:
-        if self._closed:
-            return False
-        return answers(self.address, getattr(self.cluster, "security", None), timeout=ANSWER)
+        return not self._closed and self._answers()
 
     def close(self) -> None:
         if self._closed:
             return
         self._closed = True
         # A cluster whose scheduler died complains about it while it closes; it is as gone as we wanted it.
+        import dask
+
+        # With its scheduler dead a cluster still wants to tell it so, for as long as a connection may take.
+        hurry = {} if self._answers() else {"distributed.comm.timeouts.connect": "1s"}
         # Not every class takes a timeout, so this one is ours.
-        with contextlib.suppress(*CLUSTER_ERRORS):
+        with contextlib.suppress(*CLUSTER_ERRORS), dask.config.set(hurry):
             bounded(self.cluster.close, timeout=CLOSE)
+
+    def _answers(self) -> bool:
+        return answers(self.address, getattr(self.cluster, "security", None), timeout=ANSWER)
 
     def _scale(self) -> None:
         if self.expected_workers is None:
@@ -188,11 +199,26 @@ def bounded(action: Callable[[], T], *, timeout: float) -> T:
 
 def answers(address: str, security: Any = None, *, timeout: float) -> bool:
     """Whether a scheduler at this address answers a question within ``timeout`` seconds."""
+    if _refused(address):
+        return False
     try:
         ask(address, security, timeout=timeout, op="ncores", workers=[])
     except (OSError, RuntimeError, TypeError, ValueError, asyncio.TimeoutError):
         return False
     return True
+
+
+def _refused(address: str) -> bool:
+    """Whether the host says at once that nothing listens there: Dask would go on trying."""
+    if not address.startswith(("tcp:", "tls:")):
+        return False
+    try:
+        socket.create_connection(host_and_port(address), timeout=ANSWER).close()
+    except ConnectionRefusedError:
+        return True
+    except (OSError, ValueError):
+        return False
+    return False
 
 
 def ask(address: str, security: Any = None, *, timeout: float, op: str, **arguments: Any) -> Any:
@@ -260,3 +286,25 @@ def failed_to_start(error: BaseException, spec: ClusterSpec) -> CrtError:
                 hint=f"mend the keywords of [clusters.{spec.name}] in your configuration",
             )
     return ToolError(f"cluster {spec.name} did not start: {cause(error)}")
+
+
+def check_keywords(make: Any, options: dict[str, Any], spec: ClusterSpec) -> None:
+    """Raise UsageError, with the nearest name, for keywords that the signature of a class does not have."""
+    try:
+        signature = inspect.signature(make)
+    except ValueError:  # written in C
+        return
+    try:
+        signature.bind(**options)
+    except TypeError as error:
+        known = [
+            each.name
+            for each in signature.parameters.values()
+            if each.kind not in (each.VAR_POSITIONAL, each.VAR_KEYWORD)
+        ]
+        wrong = [each for each in options if each not in known]
+        described = unknown("keyword", wrong[0], known) if wrong else str(error)
+        raise UsageError(
+            f"cluster {spec.name}: {described}",
+            hint=f"mend the keywords of [clusters.{spec.name}] in your configuration",
+        ) from error

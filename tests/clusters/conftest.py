@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -41,3 +42,10 @@ def stand_ins(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.syspath_prepend(str(STAND_INS))
     yield
     sys.modules.pop("loopback_cluster", None)
+
+
+@pytest.fixture
+def half_made_clusters() -> Iterator[None]:
+    """Collect what a constructor that failed has left; with ``filterwarnings``, since Dask warns that it was not closed."""
+    yield
+    gc.collect()

@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+import http.server
 import os
 import socket
 import subprocess
 import sys
 import textwrap
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -38,7 +41,7 @@ def outcome(folder: Path, options: str = "{}", **environment: str) -> str:
         env=isolated,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=20,
         cwd=folder,
     )
     assert done.returncode == 0, done.stderr
@@ -61,25 +64,30 @@ def test_a_server_that_cannot_be_reached_is_named(tmp_path: Path) -> None:
     assert lines[1].startswith(f"4 Coiled cannot be reached at {server}")
 
 
-def test_a_refused_login_says_how_to_log_in(tmp_path: Path) -> None:
+@pytest.fixture
+def refusing() -> Iterator[str]:
+    """A server that refuses every login."""
+
+    class Refuse(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(401)
+            self.end_headers()
+
+        def log_message(self, *arguments: object) -> None:
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Refuse) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+def test_a_refused_login_says_how_to_log_in(tmp_path: Path, refusing: str) -> None:
     pytest.importorskip("coiled")
-    code = (
-        "import http.server as h\n"
-        "class R(h.BaseHTTPRequestHandler):\n"
-        "    def do_GET(self):\n"
-        "        self.send_response(401); self.end_headers()\n"
-        "    do_POST = do_GET\n"
-        "s = h.HTTPServer(('127.0.0.1', 0), R); print(s.server_port, flush=True); s.serve_forever()\n"
-    )
-    with subprocess.Popen(
-        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
-    ) as server:
-        assert server.stdout is not None
-        port = server.stdout.readline().strip()
-        text = outcome(tmp_path, DASK_COILED__SERVER=f"http://127.0.0.1:{port}", DASK_COILED__TOKEN="a-b")
-        server.kill()
-    last = text.splitlines()[-1]
-    assert last.startswith("4 ")
+    last = outcome(tmp_path, DASK_COILED__SERVER=refusing, DASK_COILED__TOKEN="a-b").splitlines()[-1]
+    assert last.startswith("4 Coiled refused the login")
     assert last.endswith("| coiled login")
 
 

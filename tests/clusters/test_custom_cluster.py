@@ -95,6 +95,8 @@ def test_wrong_keywords_are_named_with_the_nearest() -> None:
         start("loopback_cluster.LoopbackSSHCluster")
 
 
+@pytest.mark.usefixtures("half_made_clusters")
+@pytest.mark.filterwarnings("ignore:unclosed cluster:ResourceWarning")
 def test_a_keyword_that_only_the_inside_refuses_is_named_too() -> None:
     with pytest.raises(UsageError, match="no_such_keyword"):
         start("distributed.LocalCluster", n_workers=1, processes=False, dashboard_address=":0", no_such_keyword=1)

@@ -17,13 +17,15 @@ from distributed.deploy.spec import ProcessInterface
 class _Launched(ProcessInterface):
     """One ``python -m distributed.cli.X`` on a "host", as SSHCluster starts them."""
 
+    process: asyncio.subprocess.Process | None = None
+
     async def launch(self, module: str, *arguments: str) -> None:
         self.process = await asyncio.create_subprocess_exec(
             sys.executable, "-m", f"distributed.cli.{module}", *arguments, stderr=asyncio.subprocess.DEVNULL
         )
 
     async def close(self) -> None:
-        if self.process.returncode is None:
+        if self.process is not None and self.process.returncode is None:
             self.process.terminate()
             await self.process.wait()
         await super().close()
@@ -44,7 +46,7 @@ class LoopbackScheduler(_Launched):
 class LoopbackWorker(_Launched):
     def __init__(self, scheduler: str, host: str, name: Any = None, nthreads: int = 1) -> None:
         super().__init__(scheduler=scheduler, name=name)
-        self.scheduler, self.host, self.nthreads = scheduler, host, nthreads
+        self.scheduler, self.host, self.name, self.nthreads = scheduler, host, name, nthreads
 
     async def start(self) -> None:
         await self.launch(
