@@ -5,7 +5,7 @@ from __future__ import annotations
 import http.client
 import urllib.error
 import urllib.request
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from coiled_runtime_cli.clusters.running import (
     ANSWER,
@@ -84,7 +84,7 @@ def _check_server() -> None:
         "Client-Version": coiled.__version__,
     }
     try:
-        request = urllib.request.Request(f"{_with_scheme(server)}/api/v2/user/me", headers=headers)
+        request = urllib.request.Request(f"{_with_scheme(server)}/api/v2/user/me", headers=headers)  # noqa: S310
         urllib.request.urlopen(request, timeout=ANSWER).close()  # noqa: S310  http or https, see _with_scheme
     except urllib.error.HTTPError as error:
         error.close()

@@ -2,11 +2,14 @@ from __future__ import annotations
 
 import gc
 import sys
-from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import psutil
 import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 STAND_INS = Path(__file__).parent / "stand_ins"
 
@@ -18,7 +21,7 @@ def _working_children() -> list[psutil.Process]:
         try:
             if child.status() != psutil.STATUS_ZOMBIE and "resource_tracker" not in " ".join(child.cmdline()):
                 found.append(child)
-        except psutil.NoSuchProcess:
+        except psutil.NoSuchProcess:  # noqa: PERF203
             continue
     return found
 
@@ -46,6 +49,6 @@ def stand_ins(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 @pytest.fixture
 def half_made_clusters() -> Iterator[None]:
-    """Collect what a constructor that failed has left; with ``filterwarnings``, since Dask warns that it was not closed."""
+    """Collect what a constructor that failed has left; with ``filterwarnings``, as Dask warns that nobody closed it."""
     yield
     gc.collect()

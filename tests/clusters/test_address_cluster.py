@@ -4,8 +4,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import dask
 import pytest
@@ -13,6 +12,10 @@ import pytest
 from coiled_runtime_cli import clusters
 from coiled_runtime_cli.clusters import address as address_module
 from coiled_runtime_cli.errors import RemoteError, ToolError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
 
 pytestmark = pytest.mark.usefixtures("no_process_left", "stand_ins")
 
@@ -74,9 +77,12 @@ def test_a_foreign_cluster_is_used_and_left_as_it_is(foreign: str) -> None:
 
 
 def test_a_scheduler_without_workers_says_that_none_came(lonely: tuple[subprocess.Popen[bytes], str]) -> None:
-    with clusters.start(clusters.resolve(lonely[1]), name="lab") as cluster, cluster.client() as client:
-        with pytest.raises(ToolError, match="0 of 1 workers came"):
-            cluster.wait(client, 0.1)
+    with (
+        clusters.start(clusters.resolve(lonely[1]), name="lab") as cluster,
+        cluster.client() as client,
+        pytest.raises(ToolError, match="0 of 1 workers came"),
+    ):
+        cluster.wait(client, 0.1)
 
 
 def test_a_killed_scheduler_is_noticed(lonely: tuple[subprocess.Popen[bytes], str], impatient: None) -> None:

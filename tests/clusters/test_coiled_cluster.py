@@ -7,16 +7,19 @@ import subprocess
 import sys
 import textwrap
 import threading
-from collections.abc import Iterator
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from coiled_runtime_cli.clusters import ClusterSpec
 from coiled_runtime_cli.errors import RemoteError, ToolError
 
-# Coiled changes Dask's configuration when it is imported, and reads that of the user: so it is used in processes of its own,
-# with a home that is empty. A server on this machine that nothing listens to makes sure that no test leaves the machine.
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+# Coiled changes Dask's configuration when it is imported, and reads that of the user: so it is used in processes of its
+# own, with a home that is empty. Its server is always one on this machine.
 
 
 def outcome(folder: Path, options: str = "{}", **environment: str) -> str:

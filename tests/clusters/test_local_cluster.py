@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 import textwrap
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import dask
 import pytest
@@ -13,6 +13,9 @@ import pytest
 from coiled_runtime_cli import clusters
 from coiled_runtime_cli.clusters import ClusterSpec
 from coiled_runtime_cli.errors import ToolError, UsageError
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 pytestmark = pytest.mark.usefixtures("no_process_left")
 
@@ -126,7 +129,8 @@ def test_a_process_that_is_interrupted_leaves_no_worker(tmp_path: Path) -> None:
         from coiled_runtime_cli import clusters
 
         if __name__ == "__main__":
-            with clusters.start(clusters.ClusterSpec(kind="local", name="local", options={"n_workers": 1}), name="x") as c:
+            spec = clusters.ClusterSpec(kind="local", name="local", options={"n_workers": 1})
+            with clusters.start(spec, name="x") as c:
                 print(*[each.pid for each in c.cluster.workers.values()], flush=True)
                 time.sleep(60)
         """)

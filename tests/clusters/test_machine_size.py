@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given
@@ -8,6 +8,9 @@ from hypothesis import strategies as st
 
 from coiled_runtime_cli.clusters.machine import COMFORTABLE, LEAST, Machine, round_down, size
 from coiled_runtime_cli.errors import UsageError
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 GIB = 2**30
 machines = st.builds(Machine, cores=st.integers(1, 512), memory=st.integers(GIB, 4096 * GIB))

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import json
 import subprocess
 import sys
@@ -128,7 +128,7 @@ def test_an_unknown_cluster_is_refused_with_the_nearest_name(choice: str, neares
         ({"kind": "local", "name": "x"}, "name is set by crt"),
         ({"kind": "coiled", "tags": {"a": "b"}}, "tags is set by crt"),
         ({"kind": "address"}, "expected tcp://HOST:PORT"),
-        ({"class": "a.B", "since": datetime.date(2026, 1, 1)}, "since: a text, number, list or table"),
+        ({"class": "a.B", "since": dt.date(2026, 1, 1)}, "since: a text, number, list or table"),
         ({"class": "a.B", "gateway_token": "x"}, "gateway_token looks like a secret"),
         ({"class": "a.B", "connect_options": {"password": "x"}}, "connect_options.password looks like a secret"),
     ],

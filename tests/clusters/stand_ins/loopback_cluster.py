@@ -56,7 +56,7 @@ class LoopbackWorker(_Launched):
         await super().start()
 
 
-def LoopbackSSHCluster(hosts: list[str], nthreads: int = 1, asynchronous: bool = False) -> SpecCluster:  # noqa: N802, FBT001, FBT002
+def LoopbackSSHCluster(hosts: list[str], nthreads: int = 1, asynchronous: bool = False) -> SpecCluster:  # noqa: N802
     """As SSHCluster: a scheduler, and one worker on each host; of fixed size."""
     workers = {
         number: {"cls": LoopbackWorker, "options": {"host": host, "nthreads": nthreads}}
@@ -118,6 +118,6 @@ async def _address_in(file: Path) -> str:
     while time.monotonic() < deadline:
         try:
             return str(json.loads(file.read_text())["address"])
-        except (OSError, ValueError):
+        except (OSError, ValueError):  # noqa: PERF203
             await asyncio.sleep(0.05)
     raise TimeoutError("the scheduler did not start")
