@@ -287,7 +287,7 @@ def taxi(dd, dataset):
 
 def test_quickstart_parquet(dd, taxi, small_client):
     """The mean tip by number of passengers."""
-    ddf = dd.read_parquet(taxi.paths, columns=["passenger_count", "tip_amount"], storage_options=taxi.options).persist()
+    ddf = dd.read_parquet(taxi.paths, columns=["passenger_count", "tip_amount"], storage_options=taxi.options)
     result = ddf.groupby("passenger_count").tip_amount.mean().compute()
     if taxi.expected is None:
         assert result.between(0, 100).all()
