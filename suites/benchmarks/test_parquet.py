@@ -20,7 +20,7 @@ WINDOW = ("2019-02-10", "2019-04-10")
 ZONE = 132  # JFK airport
 WIDE_SAMPLE = ["name-0", "price-0", "id-0", "cat-0"]
 #: A local file comes from memory in an instant: at laptop scale it is fetched this often.
-LAPTOP_ROUNDS = {"fsspec": 30, "pyarrow": 8, "pandas": 4, "dask": 4}
+LAPTOP_ROUNDS = {"fsspec": 30, "pyarrow": 4, "pandas": 2, "dask": 4}
 
 
 @dataclass(frozen=True)
@@ -287,8 +287,10 @@ def taxi(dd, dataset):
 
 def test_quickstart_parquet(dd, taxi, small_client):
     """The mean tip by number of passengers."""
+    # Not persisted first, as it once was: that fails for a bare read_parquet with columns (dask/dask#12488).
     ddf = dd.read_parquet(taxi.paths, columns=["passenger_count", "tip_amount"], storage_options=taxi.options)
-    result = ddf.groupby("passenger_count").tip_amount.mean().compute()
+    # dropna is the default, which the mean forgets in some releases (dask/dask#12574).
+    result = ddf.groupby("passenger_count", dropna=True).tip_amount.mean().compute()
     if taxi.expected is None:
         assert result.between(0, 100).all()
     else:
