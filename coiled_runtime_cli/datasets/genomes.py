@@ -151,5 +151,5 @@ SPARK_GENOMES = Recipe(
     parameters=_parameters,
     plan=_plan,
     row_groups=_row_groups,
-    remote=Remote(_BUCKET, (f"{_BUCKET}/NA21**.parquet",)),
+    remote=Remote(_BUCKET, (f"{_BUCKET}/NA21*.parquet",)),
 )
