@@ -5,6 +5,7 @@ Functions that run on workers are defined inside the tests: workers cannot impor
 
 from __future__ import annotations
 
+import glob
 import re
 import time
 from dataclasses import dataclass
@@ -47,7 +48,10 @@ def dd():
 
 
 def paths_of(data):
-    return data.files[0] if len(data.files) == 1 else list(data.files)
+    """For read_parquet, which takes paths for patterns: at full scale they are, below a folder called [x] they are not."""
+    if is_remote(data):
+        return data.files[0]
+    return [glob.escape(each) for each in data.files]
 
 
 def is_remote(data):
@@ -84,7 +88,8 @@ def genomes(dd, dataset):
     expected = None
     if not is_remote(data):
         expected = column(data, "sample_id", "info.DP").groupby("sample_id")["info.DP"].first().to_dict()
-    return Input(listed(data), data.storage_options, data.rows, expected)
+    paths = listed(data) if is_remote(data) else paths_of(data)
+    return Input(paths, data.storage_options, data.rows, expected)
 
 
 def test_read_spark_generated_data(dd, genomes, small_client):
@@ -305,7 +310,8 @@ def test_quickstart_parquet(dd, taxi, small_client):
         assert result.between(0, 100).all()
     else:
         expected = taxi.expected.groupby("passenger_count").tip_amount.mean()
-        assert result.sort_index().to_dict() == pytest.approx(expected.to_dict())
+        found = result[result.index.notna()]  # releases differ in whether the missing keys are a group of their own
+        assert found.sort_index().to_dict() == pytest.approx(expected.to_dict())
 
 
 @pytest.mark.parametrize("columns", ["named", "inferred", "all"])
