@@ -48,7 +48,7 @@ def dd():
 
 
 def paths_of(data):
-    """For read_parquet, which takes paths for patterns: at full scale they are, below a folder called [x] they are not."""
+    """For read_parquet, which takes every path for a pattern: real data have one, a folder called [x] is none."""
     if is_remote(data):
         return data.files[0]
     return [glob.escape(each) for each in data.files]
