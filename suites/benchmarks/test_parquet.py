@@ -264,7 +264,7 @@ def fetch_with_dask(dd, path, options):
     return None, int(parts["rows"].sum()), int(parts["tests"].sum())
 
 
-def test_download_throughput(dd, single, kind, scale, record_metric, small_client):  # noqa: PLR0917 - fixtures
+def test_download_throughput(dd, single, kind, scale, record_metric, small_client):
     """Fetch one file in one task, raw (fsspec, s3fs, boto3) or parsed; "dask" parses it in a task for each row group.
 
     From S3 the file comes faster when it was asked for a moment ago, so the first of these tests is at a disadvantage
