@@ -10,15 +10,19 @@ import os
 import re
 import sys
 import time
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from coiled_runtime_cli import journal, process
 from coiled_runtime_cli.core.record import Collected, Line, Run, TestStarted
-from coiled_runtime_cli.core.settings import SessionSettings
 from coiled_runtime_cli.errors import ToolError, UsageError
 from coiled_runtime_cli.locations import PACKAGE
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from coiled_runtime_cli.core.settings import SessionSettings
 
 #: How often the journal is looked at (s).
 _POLL = 0.05
@@ -76,7 +80,9 @@ def target(python: str | None, folder: Path) -> Target:
             [python, "-c", "import sys, pytest; print(*sys.version_info[:2], pytest.__version__)"], timeout=120
         )
     except ToolError as error:
-        raise UsageError(f"--python {python}: {error.message}", hint="name an interpreter: --python env/bin/python") from error
+        raise UsageError(
+            f"--python {python}: {error.message}", hint="name an interpreter: --python env/bin/python"
+        ) from error
     if asked.returncode != 0:
         last = asked.stderr.strip().rpartition("\n")[2]
         raise ToolError(f"{python} cannot import pytest: {last}", hint=f"{python} -m pip install pytest")
@@ -236,7 +242,9 @@ def explain(ended: ProcessEnded) -> ToolError | UsageError | None:
     if ended.returncode == 4:
         lines = [line for line in text.splitlines() if re.match(r"(ERROR|.*error:)", line)]
         if any("unrecognized arguments: -n" in line for line in lines):
-            return ToolError("pytest-xdist is missing in the environment under test", hint="pip install pytest-xdist there")
+            return ToolError(
+                "pytest-xdist is missing in the environment under test", hint="pip install pytest-xdist there"
+            )
         return UsageError("pytest: " + ("; ".join(lines[:3]) or text[-1000:]))
     if ended.returncode == 3 or ended.died or ended.returncode == 1:
         return ToolError(f"pytest did not get as far as a test:\n{text[-3000:]}")

@@ -11,11 +11,14 @@ import contextlib
 import os
 import shutil
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
+from typing import TYPE_CHECKING
 
-from coiled_runtime_cli.core.record import Line, Run, SessionEnded, TestStarted, decode, encode
+from coiled_runtime_cli.core.record import Benchmark, Line, Run, SessionEnded, TestStarted, decode, encode
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
 
 try:
     import fcntl
@@ -55,7 +58,9 @@ class Alive:
 def claim(folder: Path) -> Iterator[bool]:
     """Hold the session in ``folder`` for oneself: False if one of its processes, or another claimant, still lives."""
     if fcntl is None:
-        yield any(isinstance(line, SessionEnded) for line in read(folder).lines)
+        yield any(  # type: ignore[unreachable, unused-ignore]
+            isinstance(line, SessionEnded) for line in read(folder).lines
+        )
         return
     try:
         descriptor = os.open(folder / "alive", os.O_RDWR | os.O_CREAT, 0o644)
@@ -167,7 +172,7 @@ def settle(folder: Path, session: str, *, reason: str, outcome: str = "crashed")
     contents = read(folder)
     if any(isinstance(line, SessionEnded) and line.interrupted for line in contents.lines):
         return ()
-    benchmarks = {line.id: line for line in contents.lines if line.type == "benchmark"}
+    benchmarks = {line.id: line for line in contents.lines if isinstance(line, Benchmark)}
     runs = []
     for started in unfinished(contents.lines):
         known = benchmarks.get(started.benchmark)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import platform
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,6 +16,8 @@ from coiled_runtime_cli.core.settings import SessionSettings
 from coiled_runtime_cli.errors import ToolError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from sqlalchemy import Engine
 
 #: What the row of a test says that was running when its process died.
@@ -35,7 +36,9 @@ class Stored:
     def sentence(self) -> str:
         """What to tell the user of a killed session that is safe now."""
         died = f", {self.unfinished} of them cut short" if self.unfinished else ""
-        return f"recovered {self.new} run{'' if self.new == 1 else 's'} of session {self.session}, which was killed{died}"
+        return (
+            f"recovered {self.new} run{'' if self.new == 1 else 's'} of session {self.session}, which was killed{died}"
+        )
 
 
 def read_host() -> Host:

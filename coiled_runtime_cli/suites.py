@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from coiled_runtime_cli.core.nearest import unknown
 from coiled_runtime_cli.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,9 +37,7 @@ def find(folder: Path) -> tuple[Suite, ...]:
         if any(each.startswith((".", "__pycache__")) for each in path.parts):
             continue
         summary, tests = _read(file)
-        found.append(
-            Suite(path.stem.removeprefix("test_"), path.parent.as_posix(), path.as_posix(), summary, tests)
-        )
+        found.append(Suite(path.stem.removeprefix("test_"), path.parent.as_posix(), path.as_posix(), summary, tests))
     return tuple(found)
 
 
@@ -103,7 +104,8 @@ def _by_node_id(folder: Path, node_id: str, here: Path) -> list[str]:
         return [f"{folder / each.path}::{name}" for each in by_test]
     known = [each.path for each in suites] + sorted({test for each in suites for test in each.tests})
     raise UsageError(
-        unknown("file" if separator or path.endswith(".py") else "test", path, known), hint="list them: crt bench --list"
+        unknown("file" if separator or path.endswith(".py") else "test", path, known),
+        hint="list them: crt bench --list",
     )
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from sqlalchemy import Engine
 
     from coiled_runtime_cli.config import Config
@@ -26,8 +27,12 @@ def bench(
         typer.Option("--suite", "-s", metavar="NAME", help="A topic (parquet) or a folder (stability). Repeatable."),
     ] = None,
     list_: Annotated[bool, typer.Option("--list", help="List suites and tests, and stop.")] = False,
-    keyword: Annotated[str | None, typer.Option("-k", metavar="EXPRESSION", help="Tests by name, as in pytest.")] = None,
-    markers: Annotated[str | None, typer.Option("-m", metavar="EXPRESSION", help="Tests by marker, as in pytest.")] = None,
+    keyword: Annotated[
+        str | None, typer.Option("-k", metavar="EXPRESSION", help="Tests by name, as in pytest.")
+    ] = None,
+    markers: Annotated[
+        str | None, typer.Option("-m", metavar="EXPRESSION", help="Tests by marker, as in pytest.")
+    ] = None,
     scale: Annotated[
         str | None, typer.Option(metavar="SCALE", help="smoke, laptop (default), full, or a multiple of laptop.")
     ] = None,
@@ -59,7 +64,7 @@ def bench(
     ] = "table",
     pytest_args: Annotated[list[str] | None, typer.Option("--pytest-arg", hidden=True)] = None,
 ) -> None:
-    """Run benchmark suites and store every run.
+    r"""Run benchmark suites and store every run.
 
     \b
     crt bench --suite parquet                    every test of a suite, on this machine
@@ -237,9 +242,9 @@ class _Bench:
             self.import_errors.update(event.errors)
             if not number:
                 self.collected = max(self.collected, len(event.benchmarks))
-            progress.update(len(self.runs), total=self._total(number))
+            progress.update(len(self.runs), total=self._total())
         elif isinstance(event, TestStarted):
-            progress.update(len(self.runs), total=self._total(number), text=event.benchmark.partition("::")[2])
+            progress.update(len(self.runs), total=self._total(), text=event.benchmark.partition("::")[2])
         elif isinstance(event, Progress):
             share = f" {event.done / event.total:.0%}" if event.total else ""
             progress.update(len(self.runs), text=f"{event.what}{share}")
@@ -247,14 +252,13 @@ class _Bench:
             self.runs.append(event)
             took = f" in {seconds_text(event.duration)}" if event.duration is not None else ""
             name = event.benchmark.partition("::")[2]
-            progress.update(len(self.runs), total=self._total(number))
+            progress.update(len(self.runs), total=self._total())
             if event.outcome != "passed":
                 progress.log(f"{name}: {event.outcome}{took}")
-        elif isinstance(event, bench.ProcessEnded):
-            if not self.runs or event.returncode in (2, 3, 4):
-                self.trouble = bench.explain(event) or self.trouble
+        elif isinstance(event, bench.ProcessEnded) and (not self.runs or event.returncode in (2, 3, 4)):
+            self.trouble = bench.explain(event) or self.trouble
 
-    def _total(self, number: int) -> int | None:
+    def _total(self) -> int | None:
         if not self.collected:
             return None
         return self.collected * self.rounds if self.rounds is not None else max(len(self.runs), self.collected)
@@ -282,7 +286,9 @@ class _Bench:
             console.warning(f"{file} does not import:\n{message.strip()}")
         for each in summaries:
             if each.worst in BAD:
-                text = next(run.failure for run in reversed(self.runs) if run.benchmark == each.benchmark and run.outcome in BAD)
+                text = next(
+                    run.failure for run in reversed(self.runs) if run.benchmark == each.benchmark and run.outcome in BAD
+                )
                 console.note(f"{each.name}: {each.worst}\n{_last_lines(text or '', 30)}")
         if interrupted:
             console.note(f"interrupted: {len(self.runs)} runs kept in {prepared.database}")
@@ -340,7 +346,7 @@ class _Bench:
         rounds = "auto" if self.rounds is None else str(self.rounds)
         cluster = prepared.clusters[""]
         plan = {
-            "tests": [each for each in self.selection.arguments],
+            "tests": list(self.selection.arguments),
             "rounds": rounds,
             "scale": prepared.scale,
             "label": prepared.label,

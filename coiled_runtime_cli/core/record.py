@@ -243,9 +243,7 @@ class Progress:
     total: float | None = None
 
 
-Line = (
-    SessionStarted | SessionEnded | Environment | Cluster | Benchmark | Run | Collected | TestStarted | Progress
-)
+Line = SessionStarted | SessionEnded | Environment | Cluster | Benchmark | Run | Collected | TestStarted | Progress
 _TYPES: dict[str, Any] = {
     kind.type: kind
     for kind in (SessionStarted, SessionEnded, Environment, Cluster, Benchmark, Run, Collected, TestStarted, Progress)

@@ -6,8 +6,11 @@ Timings are compared on the logarithmic scale: effects are ratios, and run-to-ru
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +27,10 @@ def student_t_cdf(t: float, df: float) -> float:
     """P(T <= t) for Student's t with ``df`` > 0 degrees of freedom, by the incomplete beta function (DLMF 8.17.2)."""
     if math.isinf(t):
         return 1.0 if t > 0 else 0.0
+    part = t * t / (df + t * t)
+    if part < 0.5:  # the other form would subtract from 1 what is next to 1
+        half = 0.5 * _incomplete_beta(part, 0.5, df / 2)
+        return 0.5 + half if t > 0 else 0.5 - half
     tail = 0.5 * _incomplete_beta(df / (df + t * t), df / 2, 0.5)
     return 1 - tail if t > 0 else tail
 
@@ -57,9 +64,7 @@ def _incomplete_beta(x: float, a: float, b: float) -> float:
     if x > (a + 1) / (a + b + 2):  # the fraction converges quickly below this point only (DLMF 8.17.22, 8.17.4)
         return 1 - _incomplete_beta(1 - x, b, a)
     tiny = 1e-300
-    front = math.exp(
-        a * math.log(x) + b * math.log1p(-x) + math.lgamma(a + b) - math.lgamma(a) - math.lgamma(b)
-    ) / a
+    front = math.exp(a * math.log(x) + b * math.log1p(-x) + math.lgamma(a + b) - math.lgamma(a) - math.lgamma(b)) / a
     c, d = 1.0, 1 / _away_from_zero(1 - (a + b) * x / (a + 1), tiny)
     fraction = d
     for m in range(1, 500):

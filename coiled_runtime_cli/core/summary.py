@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from coiled_runtime_cli.core.quantity import bytes_text, seconds_text
 from coiled_runtime_cli.core.record import MEASURES, Run
 from coiled_runtime_cli.core.stats import Interval, ratio_of_means, relative_half_width
 from coiled_runtime_cli.core.table import Column, Table
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
 
 #: From harmless to harmful: of several outcomes of one benchmark the last in this order is the one to show.
 _SEVERITY = ("passed", "skipped", "failed", "error", "timeout", "crashed")
@@ -74,13 +76,12 @@ def undecided(runs: Sequence[Run], precision: float) -> tuple[str, ...]:
     return tuple(
         benchmark
         for benchmark, values in durations(runs).items()
-        if last[benchmark] == "passed"
-        and (len(values) < _LEAST or relative_half_width(values) > precision)
+        if last[benchmark] == "passed" and (len(values) < _LEAST or relative_half_width(values) > precision)
     )
 
 
 def change_text(change: Interval | None) -> str:
-    """ "new", "1.04x [0.99, 1.10]", or "1.04x" while there are too few values for an interval."""
+    """Say "new", "1.04x [0.99, 1.10]", or "1.04x" while there are too few values for an interval."""
     if change is None:
         return "new"
     if change.low is None or change.high is None:

@@ -6,7 +6,6 @@ import contextlib
 import math
 import re
 import sys
-from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -15,6 +14,8 @@ import pytest
 
 if TYPE_CHECKING:
     # Imported for types alone: this module is loaded in every run of pytest, measured or not.
+    from collections.abc import Callable, Iterator
+
     from distributed import Client
 
     from coiled_runtime_cli.clusters import RunningCluster
@@ -325,7 +326,11 @@ def upload_cluster_dump(
             yield
             failed = False
         finally:
-            if _artifacts is not None and test_run_benchmark is not None and (when == "always" or (when == "fail" and failed)):
+            if (
+                _artifacts is not None
+                and test_run_benchmark is not None
+                and (when == "always" or (when == "fail" and failed))
+            ):
                 from coiled_runtime_cli.plugin.instruments import profile
 
                 profile.cluster_dump(test_run_benchmark, client, _artifacts)
@@ -478,22 +483,36 @@ def _freshen(cluster: RunningCluster, client: Client) -> None:
 
 
 def _restart(cluster: RunningCluster, client: Client) -> None:
-    """Restart the workers; again, if they do not come back.
+    """Restart the workers; replace them, where the cluster is ours to do so, if they do not come back.
 
-    In older releases a nanny can miss that its worker was asked to restart (seen with 2023.6, about once in fifteen times); the
-    next attempt finds it ready.
+    Now and then a nanny misses that its worker was asked to restart (distributed#8534; seen with 2023.6 and 2026.8).
     """
     import asyncio
 
-    seconds = 15 if cluster.spec.kind == "local" else 120
+    local = cluster.spec.kind == "local"
     for attempt in range(3):
         try:
-            client.restart(timeout=seconds)
+            client.restart(timeout=15 if local else 120)
         except (TimeoutError, asyncio.TimeoutError):
             if attempt == 2:
                 raise
+            if local:
+                _replace_workers(cluster, client)
+                return
         else:
             return
+
+
+def _replace_workers(cluster: RunningCluster, client: Client) -> None:
+    """Take every worker and its nanny away; the caller waits for new ones."""
+    import time
+
+    from coiled_runtime_cli.plugin.instruments import ANSWER_TIMEOUT
+
+    cluster.cluster.scale(0)  # type: ignore[attr-defined]
+    deadline = time.monotonic() + ANSWER_TIMEOUT
+    while client.scheduler_info()["workers"] and time.monotonic() < deadline:
+        time.sleep(0.05)
 
 
 def _import(names: list[str]) -> None:
@@ -546,9 +565,7 @@ def scale(_settings: SessionSettings) -> Scale:
 
 
 @pytest.fixture(scope="session")
-def dataset(
-    _settings: SessionSettings, scale: Scale, crt_recorder: Recorder | None
-) -> Callable[[str], Dataset]:
+def dataset(_settings: SessionSettings, scale: Scale, crt_recorder: Recorder | None) -> Callable[[str], Dataset]:
     """``dataset(name)``: the data set at this scale, generated once and verified. Use it in a module-scoped fixture."""
     from coiled_runtime_cli import datasets
 
@@ -633,7 +650,9 @@ def shuffle_method(request: pytest.FixtureRequest) -> Iterator[str]:
         if numbers < (2023, 2, 1):
             pytest.skip("the p2p shuffle needs distributed 2023.2.1 or newer")
     # both spellings: the key was renamed in 2023.4
-    with dask.config.set({"dataframe.shuffle.method": method, "dataframe.shuffle.algorithm": method, "shuffle": method}):
+    with dask.config.set(
+        {"dataframe.shuffle.method": method, "dataframe.shuffle.algorithm": method, "shuffle": method}
+    ):
         yield method
 
 

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import inspect
+import math
 import os
 import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -20,13 +20,16 @@ from coiled_runtime_cli.core.record import Benchmark, Collected, Line, SessionEn
 from coiled_runtime_cli.core.settings import SessionSettings
 from coiled_runtime_cli.plugin.recorder import PhaseTimeout, Recorder, RunDraft
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 #: Longest teardown (s) when tests are limited at all.
 TEARDOWN_LIMIT = 60.0
 
 
 def register(config: pytest.Config) -> None:
     """Start recording in this process: the only one, the controller of xdist, or one of its workers."""
-    if config.getoption("collectonly", False):
+    if config.getoption("collectonly", default=False):
         return
     worker = getattr(config, "workerinput", None)
     controls = worker is None and bool(config.getoption("dist", "no") != "no" and config.getoption("tx", None))
@@ -54,9 +57,7 @@ def _begin_alone(config: pytest.Config) -> tuple[SessionSettings, Path]:
     from coiled_runtime_cli import session
     from coiled_runtime_cli.errors import CrtError
 
-    flags = {
-        name: config.getoption(f"--crt-{name}") for name in ("db", "scale", "cluster", "label", "timeout")
-    }
+    flags = {name: config.getoption(f"--crt-{name}") for name in ("db", "scale", "cluster", "label", "timeout")}
     try:
         return session.begin_from_pytest(flags, command=tuple(map(str, config.invocation_params.args)))
     except CrtError as error:
@@ -214,7 +215,7 @@ class BenchmarkHooks:
             failed = outcome.excinfo is not None
             try:
                 stack.__exit__(*(outcome.excinfo or (None, None, None)))
-            except BaseException as error:
+            except BaseException as error:  # noqa: BLE001 - whatever an instrument raises is the test's error now
                 if not failed:
                     outcome.force_exception(error)
 
@@ -265,11 +266,7 @@ class BenchmarkHooks:
         Set-up and body share ``timeout`` seconds.
         """
         seconds = self.recorder.settings.timeout
-        if (
-            not seconds
-            or not hasattr(signal, "setitimer")
-            or threading.current_thread() is not threading.main_thread()
-        ):
+        if not seconds or not hasattr(signal, "setitimer") or threading.current_thread() is not threading.main_thread():
             yield
             return
 
@@ -334,4 +331,6 @@ def _relative_path(item: pytest.Item, suites: Path) -> str:
 
 
 def _as_json(value: Any) -> Any:
-    return value if isinstance(value, (str, int, float, bool, type(None))) and value == value else repr(value)[:200]
+    if isinstance(value, float) and not math.isfinite(value):
+        return repr(value)
+    return value if isinstance(value, (str, int, float, bool, type(None))) else repr(value)[:200]

@@ -9,12 +9,14 @@ from __future__ import annotations
 import json
 import sys
 import sysconfig
-from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from coiled_runtime_cli import git
 from coiled_runtime_cli.core.record import Environment, Package
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
 
 #: Modules of which client, scheduler and workers must have the same code for a number to mean anything.
 _WATCHED = ("dask", "distributed")
@@ -29,13 +31,16 @@ def read_environment(modules: tuple[str, ...]) -> Environment:
     return Environment(
         python=".".join(map(str, sys.version_info)),
         platform=sys.platform,
-        packages=tuple(sorted(packages, key=lambda each: (each.name, each.imported, each.version or "", each.url or ""))),
+        packages=tuple(
+            sorted(packages, key=lambda each: (each.name, each.imported, each.version or "", each.url or ""))
+        ),
     )
 
 
 def _distributions() -> Iterable[Package]:
     """One package for each ``*.dist-info`` on the path; names and versions come from the folder names, which are quick to
-    read and normative (the binary distribution format of the Python packaging user guide)."""
+    read and normative (the binary distribution format of the Python packaging user guide).
+    """
     seen: set[str] = set()
     for entry in sys.path:
         folder = Path(entry or ".")
@@ -98,10 +103,10 @@ def imported_elsewhere(exclude: Path | None = None) -> tuple[str, ...]:
         if "." in name or name == "__main__":
             continue
         file = getattr(module, "__file__", None)
-        if name in _WATCHED or (file and not _is_inside(file, inside)):
-            # a test file imported by its path is named after the path, and is no package that anybody measures
-            if name in _WATCHED or Path(file).name == "__init__.py":
-                names.append(name)
+        # a test file imported by its path is named after the path, and is no package that anybody measures
+        elsewhere = file and Path(file).name == "__init__.py" and not _is_inside(file, inside)
+        if name in _WATCHED or elsewhere:
+            names.append(name)
     return tuple(sorted(names))
 
 
@@ -160,7 +165,7 @@ def identities(names: tuple[str, ...], one: Callable[[str], dict[str, Any] | Non
     """The identity of each module and of Python, in this process. Sent by value; ``one`` goes with it."""
     import sys
 
-    return {"python": {"version": "%d.%d" % sys.version_info[:2]}, **{name: one(name) for name in names}}
+    return {"python": {"version": ".".join(map(str, sys.version_info[:2]))}, **{name: one(name) for name in names}}
 
 
 def disagreements(here: dict[str, Any], there: dict[str, dict[str, Any]]) -> list[str]:

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import sys
 import time
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from coiled_runtime_cli import journal
 from coiled_runtime_cli.core.record import Benchmark, Cluster, Line, Metric, Progress, Run, TestStarted
-from coiled_runtime_cli.core.settings import SessionSettings
+
+if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
+    from coiled_runtime_cli.core.settings import SessionSettings
 
 #: Failure texts are kept from their end, where pytest puts the error; more than this tells nobody anything.
 _FAILURE_LIMIT = 20_000
@@ -149,12 +152,12 @@ class Recorder:
         return self._environment
 
 
-_COPIED = (
-    "profiled start end duration average_memory peak_memory compute_time disk_spill_time serializing_time transfer_time "
-    "scheduler_cpu_avg scheduler_memory_max worker_max_tick scheduler_max_tick cluster_name cluster_id "
-    "cluster_details_url coiled_software_name performance_report_url cluster_dump_url memray_profiles_url "
-    "py_spy_profiles_url"
-).split()
+#: What a draft and its run have in common.
+_COPIED = tuple(
+    name
+    for name in RunDraft.__slots__
+    if name in Run.__slots__ and name not in ("uuid", "benchmark", "cluster", "metrics")
+)
 
 
 class PhaseTimeout(pytest.fail.Exception):  # type: ignore[name-defined, misc, unused-ignore]

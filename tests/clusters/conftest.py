@@ -21,7 +21,7 @@ def _working_children() -> list[psutil.Process]:
         try:
             if child.status() != psutil.STATUS_ZOMBIE and "resource_tracker" not in " ".join(child.cmdline()):
                 found.append(child)
-        except psutil.NoSuchProcess:  # noqa: PERF203
+        except psutil.NoSuchProcess:
             continue
     return found
 

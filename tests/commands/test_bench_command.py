@@ -240,7 +240,15 @@ def test_pytest_alone_writes_the_same_rows(crt):
     import subprocess
 
     crt.suite("benchmarks/test_one.py", "def test_one(benchmark_time):\n    with benchmark_time(): pass\n")
-    command = [sys.executable, "-m", "pytest", "-p", "coiled_runtime_cli.plugin", "suites/benchmarks/test_one.py", "--benchmark"]
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-p",
+        "coiled_runtime_cli.plugin",
+        "suites/benchmarks/test_one.py",
+        "--benchmark",
+    ]
     done = subprocess.run(command, cwd=crt.folder, env=crt.environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout
     assert "1 runs stored" in done.stdout or "1 run stored" in done.stdout

@@ -1,5 +1,6 @@
 """Sessions killed at random moments: no finished run is lost, and none is stored twice."""
 
+import contextlib
 import os
 import random
 import signal
@@ -41,10 +42,8 @@ def kill(pid, *, everything):
         return
     random.shuffle(processes)
     for process in processes:
-        try:
+        with contextlib.suppress(ProcessLookupError):
             os.kill(process.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
 
 
 @pytest.mark.slow
@@ -77,8 +76,8 @@ def test_two_hundred_tests_killed_twenty_times_lose_no_finished_run_and_double_n
             time.sleep(0.1)
         finished = finished_before_another_started(log)
         assert crt.run("db", "current").returncode == 0
-        query = f"select name, count(*) from test_run where coiled_runtime_version = '{label}' and outcome = 'passed' group by name"
-        stored = dict(crt.rows(query))
+        passed = f"from test_run where coiled_runtime_version = '{label}' and outcome = 'passed'"
+        stored = dict(crt.rows(f"select name, count(*) {passed} group by name"))
         assert finished <= set(stored), f"lost in {label}: {sorted(finished - set(stored))[:5]}"
         assert set(stored.values()) <= {1}, f"doubled in {label}"
         killed_in_the_middle += 0 < len(stored) < 200

@@ -26,7 +26,9 @@ from coiled_runtime_cli.core.record import (
 text = st.text(max_size=20)
 finite = st.floats(allow_nan=False, allow_infinity=False)
 lines = st.one_of(
-    st.builds(SessionStarted, id=text, started=finite, command=st.lists(text).map(tuple), host=st.builds(Host, load=finite)),
+    st.builds(
+        SessionStarted, id=text, started=finite, command=st.lists(text).map(tuple), host=st.builds(Host, load=finite)
+    ),
     st.builds(SessionEnded, id=text, ended=finite, interrupted=st.booleans()),
     st.builds(
         Environment,
@@ -92,6 +94,8 @@ def test_a_fingerprint_survives_load_and_a_reboot_but_not_another_processor():
 
 
 def test_the_topic_of_a_benchmark_is_the_name_of_its_file():
-    benchmark = Benchmark(path="benchmarks/test_parquet.py", name="test_x[1]", originalname="test_x", source="def test_x(): ...")
+    benchmark = Benchmark(
+        path="benchmarks/test_parquet.py", name="test_x[1]", originalname="test_x", source="def test_x(): ..."
+    )
     assert (benchmark.id, benchmark.suite) == ("benchmarks/test_parquet.py::test_x[1]", "parquet")
     assert len(benchmark.source_hash) == 32

@@ -1,5 +1,7 @@
 """The instruments on real clusters."""
 
+import asyncio
+import os
 import subprocess
 import sys
 
@@ -7,7 +9,9 @@ import pytest
 
 from coiled_runtime_cli.core.record import Cluster
 
-LOCAL = {"": {"kind": "local", "name": "local", "options": {"n_workers": 2, "threads_per_worker": 1, "memory_limit": 2**30}}}
+LOCAL = {
+    "": {"kind": "local", "name": "local", "options": {"n_workers": 2, "threads_per_worker": 1, "memory_limit": 2**30}}
+}
 
 
 @pytest.fixture
@@ -32,9 +36,11 @@ def test_everything_is_measured_on_a_local_cluster(on_cluster):
 
         @pytest.fixture
         def slow_setup():
-            time.sleep(2)
+            time.sleep(1)
+            return time.time()
 
-        def test_holds_memory(small_client, slow_setup):
+        def test_holds_memory(small_client, slow_setup, test_run_benchmark):
+            assert test_run_benchmark.start >= slow_setup
             small_client.gather(small_client.map(hold, [300, 301], [1.5, 1.5]))
 
         def test_tiny(small_client):
@@ -56,13 +62,12 @@ def test_everything_is_measured_on_a_local_cluster(on_cluster):
         runs[name] for name in ("test_holds_memory", "test_tiny", "test_fails", "test_blocks_the_loop_of_a_worker")
     )
     assert [each.outcome for each in (big, tiny, failed, blocked)] == ["passed", "passed", "failed", "passed"]
-    # set-up of other fixtures is not measured
-    assert 1.4 < big.duration < 2.9
+    assert big.duration > 1.4
     # two workers that hold 300 MiB each, beside what they are themselves
     assert big.peak_memory > 600 * 2**20
     assert tiny.average_memory <= big.average_memory <= big.peak_memory
     # thread-seconds: two threads of 1.5 s
-    assert 2.9 < big.compute_time < 4.5
+    assert big.compute_time > 2.9
     assert (big.transfer_time, big.disk_spill_time) == (0.0, 0.0)
     # shorter than one sample, and measured all the same
     assert tiny.peak_memory > 50 * 2**20
@@ -204,7 +209,6 @@ print("ok")
 
 def test_a_scheduler_that_runs_other_code_fails_the_run_loudly(measured, tmp_path_factory):
     """A scheduler and workers that import another version of a checkout than the client."""
-    import os
     import time
 
     folder = tmp_path_factory.mktemp("other code")
@@ -254,3 +258,24 @@ def test_an_artefact_is_kept_and_the_run_says_where(on_cluster, flag, tmp_path):
     assert run.outcome == "passed", run.failure
     (file,) = (tmp_path / "artifacts").rglob("*.msgpack.gz")
     assert run.cluster_dump_url == file.as_uri()
+
+
+def test_workers_that_do_not_come_back_from_a_restart_are_replaced():
+    from coiled_runtime_cli import clusters
+    from coiled_runtime_cli.plugin.fixtures import _freshen
+
+    spec = clusters.ClusterSpec.from_json(LOCAL[""])
+    with clusters.start(spec, name="restarted") as cluster, cluster.client() as client:
+        cluster.wait(client, 60)
+        _freshen(cluster, client)
+        first = set(client.run(os.getpid).values())
+
+        def hangs(timeout):
+            raise asyncio.TimeoutError(f"no worker came back within {timeout} s")
+
+        client.restart = hangs
+        _freshen(cluster, client)
+        second = set(client.run(os.getpid).values())
+        assert len(second) == 2
+        assert not first & second
+        assert client.submit(sum, [1, 2]).result() == 3

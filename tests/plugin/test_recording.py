@@ -2,8 +2,6 @@ import json
 import subprocess
 import sys
 
-import pytest
-
 from coiled_runtime_cli.core.record import Benchmark
 
 EVERY_OUTCOME = """
@@ -127,7 +125,7 @@ def test_a_timed_block_is_the_duration_and_a_block_that_raises_has_none(measured
     assert 0.01 <= runs["test_block"].duration < 0.3
     assert runs["test_raises"].duration is None
     assert runs["test_raises"].start <= runs["test_raises"].end
-    assert 0.05 <= runs["test_whole"].duration
+    assert runs["test_whole"].duration >= 0.05
 
 
 def test_metrics_are_recorded_with_unit_and_direction_and_bad_ones_are_refused(measured):
@@ -156,7 +154,7 @@ def test_metrics_are_recorded_with_unit_and_direction_and_bad_ones_are_refused(m
 def test_a_benchmark_is_known_by_its_path_and_carries_source_parameters_epoch_and_former_names(measured):
     measured.write(
         "benchmarks/test_names.py",
-        '''
+        """
         import pytest
 
         @pytest.mark.formerly("test_older[1]", "stability/test_x.py::test_oldest")
@@ -168,7 +166,7 @@ def test_a_benchmark_is_known_by_its_path_and_carries_source_parameters_epoch_an
 
         class TestGroup:
             def test_inside(self): ...
-        ''',
+        """,
     )
     lines = measured.run("benchmarks/test_names.py", "-p", "no:cacheprovider").lines
     first, second = [line for line in lines if isinstance(line, Benchmark)]
@@ -213,7 +211,11 @@ def test_a_full_disk_stops_the_session_instead_of_losing_rows(measured):
     limited += "import signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN); import pytest; sys.exit(pytest.main())"
     arguments = measured.arguments("test_a.py")
     done = subprocess.run(
-        [sys.executable, "-c", limited, *arguments[3:]], cwd=measured.folder, capture_output=True, text=True, timeout=120
+        [sys.executable, "-c", limited, *arguments[3:]],
+        cwd=measured.folder,
+        capture_output=True,
+        text=True,
+        timeout=120,
     )
     assert done.returncode != 0
     from coiled_runtime_cli import journal

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
-from distributed import Client
 from distributed.diagnostics import MemorySampler
 
 from coiled_runtime_cli.plugin.instruments import ANSWER_TIMEOUT
-from coiled_runtime_cli.plugin.recorder import RunDraft
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from distributed import Client
+
+    from coiled_runtime_cli.plugin.recorder import RunDraft
 
 INTERVAL = 0.5  # s
 

@@ -5,16 +5,20 @@ A run with any of them is marked as profiled, and never enters a comparison.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
-from distributed import Client
 
 from coiled_runtime_cli.plugin.instruments import ANSWER_TIMEOUT
-from coiled_runtime_cli.plugin.recorder import RunDraft
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from distributed import Client
+
+    from coiled_runtime_cli.plugin.recorder import RunDraft
 
 
 @contextmanager

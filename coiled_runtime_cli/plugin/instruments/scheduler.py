@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
-
-from distributed import Client
+from typing import TYPE_CHECKING, Any
 
 from coiled_runtime_cli.plugin.instruments import ANSWER_TIMEOUT
-from coiled_runtime_cli.plugin.recorder import RunDraft
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from distributed import Client
+
+    from coiled_runtime_cli.plugin.recorder import RunDraft
 
 #: A delay shorter than this goes unseen, and a probe costs some 20 wake-ups a second of about 20 microseconds each.
 INTERVAL = 0.05  # s

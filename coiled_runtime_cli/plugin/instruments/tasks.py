@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from distributed import Client, SchedulerPlugin
 
 from coiled_runtime_cli.plugin.instruments import ANSWER_TIMEOUT
-from coiled_runtime_cli.plugin.recorder import RunDraft
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from coiled_runtime_cli.plugin.recorder import RunDraft
 
 NAME = "crt-task-durations"
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
-from coiled_runtime_cli.plugin.recorder import RunDraft
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from coiled_runtime_cli.plugin.recorder import RunDraft
 
 
 @contextmanager

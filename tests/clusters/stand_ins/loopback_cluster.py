@@ -118,6 +118,6 @@ async def _address_in(file: Path) -> str:
     while time.monotonic() < deadline:
         try:
             return str(json.loads(file.read_text())["address"])
-        except (OSError, ValueError):  # noqa: PERF203
+        except (OSError, ValueError):
             await asyncio.sleep(0.05)
     raise TimeoutError("the scheduler did not start")

@@ -1,0 +1,85 @@
+"""What the README promises is what happens."""
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+README = (Path(__file__).parents[1] / "README.md").read_text()
+#: Every command of a code block, without its comment.
+COMMANDS = [
+    match[1].rstrip() for match in re.finditer(r"^    (\S.*?)(?:\s{2,}#.*|\s+# .*)?$", README, flags=re.MULTILINE)
+]
+
+
+def test_the_readme_has_the_two_commands_and_they_are_what_ci_runs():
+    assert COMMANDS[0] == "python3 -m pip install . && crt bench --suite parquet"
+    assert "python3 -m pip install '.[test]' && python3 -m pytest" in COMMANDS
+    assert (
+        "python3 -m pip install '\\.\\[test\\]' && python3 -m pytest"
+        in Path(__file__).parents[1].joinpath(".ci/run").read_text()
+    )
+
+
+QUICK = ["crt bench --list", "crt bench --suite parquet --dry-run", "crt config show --origin"]
+
+
+@pytest.mark.parametrize("command", QUICK)
+def test_a_quick_command_of_the_readme_works_in_an_empty_folder(crt, command):
+    assert command in COMMANDS
+    crt.environment.pop("CRT_SUITES")
+    done = crt.run(*shlex.split(command)[1:])
+    assert done.returncode == 0, done.stderr
+    assert done.stdout
+
+
+def test_the_commands_of_the_readme_that_measure_work_one_after_the_other(crt):
+    """On the smoke scale, from an empty folder: the suite, the query, and the look at the database."""
+    crt.environment.pop("CRT_SUITES")
+    crt.environment["CRT_SCALE"] = "smoke"
+    commands = [
+        each.rpartition("&& ")[2]
+        for each in COMMANDS
+        if ("crt bench" in each or "crt db" in each or "sqlite3" in each)
+        and "--repeat auto" not in each
+        and each not in QUICK
+    ]
+    assert len(commands) == 6
+    for command in commands:
+        words = shlex.split(command)
+        if words[0] == "sqlite3":
+            ((version, memory), *_) = crt.rows(words[2])
+            assert version
+            assert memory > 0
+            continue
+        done = crt.run(*words[1:])
+        assert done.returncode == 0, command + done.stdout + done.stderr
+
+
+@pytest.mark.slow
+def test_repeating_until_the_numbers_are_good_works_as_the_readme_says(crt):
+    crt.environment.pop("CRT_SUITES")
+    crt.environment["CRT_SCALE"] = "smoke"
+    (command,) = [each for each in COMMANDS if "--repeat auto" in each]
+    done = crt.run(*shlex.split(command)[1:], "--max-time", "100s", timeout=900)
+    assert done.returncode == 0, done.stderr
+    ((least, most),) = crt.rows(
+        "select min(n), max(n) from (select count(*) as n from test_run where outcome = 'passed' group by name)"
+    )
+    assert 1 <= least <= most
+
+
+def test_the_exit_codes_of_the_readme_are_those_of_the_errors():
+    from coiled_runtime_cli import errors
+
+    table = dict(re.findall(r"^\| (\d+) \| (.+?) \|$", README, flags=re.MULTILINE))
+    codes = {kind.exit_code for kind in errors.CrtError.__subclasses__()}
+    assert {int(each) for each in table} == {0, 1, 130} | codes
+
+
+def test_the_package_is_started_as_a_module_and_as_a_script_alike():
+    done = subprocess.run([sys.executable, "-m", "coiled_runtime_cli", "--version"], capture_output=True, text=True)
+    assert re.fullmatch(r"crt \d+\.\d+\.\d+\n", done.stdout)
