@@ -109,19 +109,37 @@ def verbose(text: str) -> None:
 
 def warning(text: str) -> None:
     """Shown even with ``--quiet``."""
-    _write(sys.stderr, f"{_painted('33', 'warning:')} {printable(text, layout=True)}")
+    _say("33", "warning:", text)
 
 
 def hint(text: str) -> None:
     """What to type next."""
     if not _settings.quiet:
-        _write(sys.stderr, f"{_painted('36', 'hint:')} {printable(text, layout=True)}")
+        _say("36", "hint:", text)
 
 
 def error(problem: CrtError) -> None:
-    _write(sys.stderr, f"{_painted('1;31', 'error:')} {printable(problem.message, layout=True)}")
+    _say("1;31", "error:", problem.message)
     if problem.hint:
-        _write(sys.stderr, f"{_painted('36', 'hint:')} {printable(problem.hint, layout=True)}")
+        _say("36", "hint:", problem.hint)
+
+
+def _say(code: str, title: str, text: str) -> None:
+    """A message under its title; in a terminal its lines are broken between words, but for a line that is laid out."""
+    lines = f"{title} {printable(text, layout=True)}".split("\n")
+    width = _width(sys.stderr)
+    if width is not None:
+        lines = [_between_words(line, width) if not line.startswith(" ") else line for line in lines]
+    whole = "\n".join(lines)
+    _write(sys.stderr, _painted(code, title) + whole[len(title) :])
+
+
+def _between_words(line: str, width: int) -> str:
+    if len(line) <= width:
+        return line
+    import textwrap
+
+    return textwrap.fill(line, width, break_long_words=False, break_on_hyphens=False) or line
 
 
 def printable(text: str, *, layout: bool = False) -> str:
@@ -289,16 +307,17 @@ def _painted(code: str, text: str) -> str:
     return f"\x1b[{code}m{text}\x1b[0m" if _has_color(sys.stderr) else text
 
 
-def _width() -> int | None:
-    """The columns to fit into; None: as many as it takes."""
-    if not _is_terminal(sys.stdout):
+def _width(stream: TextIO | None = None) -> int | None:
+    """The columns of the terminal behind ``stream`` (default: stdout); None: there is none, as many as it takes."""
+    stream = stream or sys.stdout
+    if not _is_terminal(stream):
         return None
     if _settings.columns is not None:
         return _settings.columns
     import os
 
     try:
-        return os.get_terminal_size(sys.stdout.fileno()).columns or 80
+        return os.get_terminal_size(stream.fileno()).columns or 80
     except OSError:
         return 80
 

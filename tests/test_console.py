@@ -313,3 +313,15 @@ def test_rich_is_not_imported_for_messages_and_plain_forms() -> None:
     subprocess.run(
         [sys.executable, "-c", code], check=True, capture_output=True, cwd=Path(__file__).parent, env=environ
     )
+
+
+def test_a_hint_is_broken_between_words_and_what_is_laid_out_is_not(monkeypatch, capsys):
+    from coiled_runtime_cli import console
+
+    monkeypatch.setattr(console, "_width", lambda *_: 30)
+    console.hint("repeat until each mean is known: the same command with --repeat auto")
+    console.warning("it does not import:\n    a line of code that is laid out and longer than that")
+    lines = capsys.readouterr().err.splitlines()
+    assert " ".join(lines[:3]) == "hint: repeat until each mean is known: the same command with --repeat auto"
+    assert all(len(line) <= 30 for line in lines[:3])
+    assert lines[-1] == "    a line of code that is laid out and longer than that"

@@ -64,15 +64,15 @@ def bench(
     ] = "table",
     pytest_args: Annotated[list[str] | None, typer.Option("--pytest-arg", hidden=True)] = None,
 ) -> None:
-    r"""Run benchmark suites and store every run.
+    """Run benchmark suites and store every run.
 
     \b
-    crt bench --suite parquet                    every test of a suite, on this machine
+    crt bench --suite parquet                    every test of a suite
     crt bench test_write_wide_data --repeat 5    one test, five times
     crt bench --suite parquet --repeat auto      until each mean is known to 5 %
     crt bench --list                             what there is
     crt bench --suite parquet -- --maxfail=1     the rest goes to pytest
-    """
+    """  # noqa: D301 - a backspace tells click to keep the lines that follow
     from coiled_runtime_cli import config, suites
     from coiled_runtime_cli.errors import UsageError
 
@@ -337,7 +337,7 @@ class _Bench:
                 }
             )
         elif known or self.format != "table":
-            console.show_table(summary.table(known), self.format)
+            console.show_table(summary.table(known, sparse=self.format == "table"), self.format)
 
     def _show_plan(self, prepared: SessionSettings) -> None:
         from coiled_runtime_cli import console

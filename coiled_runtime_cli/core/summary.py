@@ -89,8 +89,8 @@ def change_text(change: Interval | None) -> str:
     return f"{change.value:.2f}x [{change.low:.2f}, {change.high:.2f}]"
 
 
-def table(summaries: Sequence[Summary]) -> Table:
-    """The table that `crt bench` prints."""
+def table(summaries: Sequence[Summary], *, sparse: bool = False) -> Table:
+    """The table that `crt bench` prints; ``sparse``: without the columns in which nothing was measured."""
     columns = (
         Column("test", key="name"),
         Column("outcome"),
@@ -117,7 +117,12 @@ def table(summaries: Sequence[Summary]) -> Table:
         )
         outcome_style = "good" if good else ("bad" if each.worst in BAD else "dim")
         styles.append((None, outcome_style, *(None,) * 6, _change_style(each.change)))
-    return Table(columns, tuple(rows), tuple(styles))
+    shown = [index for index in range(len(columns)) if not sparse or index < 3 or any(row[index] for row in rows)]
+    return Table(
+        tuple(columns[index] for index in shown),
+        tuple(tuple(row[index] for index in shown) for row in rows),
+        tuple(tuple(style[index] for index in shown) for style in styles),
+    )
 
 
 def _outcome_text(outcomes: tuple[str, ...]) -> str:
