@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import platform
 import time
@@ -242,5 +243,8 @@ def discard_empty(prepared: SessionSettings) -> None:
         journal.discard(folder)
 
 
-def ended(prepared: SessionSettings, *, interrupted: bool) -> SessionEnded:
-    return SessionEnded(id=prepared.session, ended=time.time(), interrupted=interrupted)
+def end(writer: journal.Writer, prepared: SessionSettings, *, interrupted: bool) -> None:
+    """Write the session's last line and let go of its journal. A full disk costs that line alone: the runs say when it ended."""
+    with contextlib.suppress(OSError):
+        writer.write(SessionEnded(id=prepared.session, ended=time.time(), interrupted=interrupted))
+    writer.close()

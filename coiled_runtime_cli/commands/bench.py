@@ -203,8 +203,7 @@ class _Bench:
             writer.close()
             session.discard_empty(prepared)
             raise
-        writer.write(session.ended(prepared, interrupted=interrupted))
-        writer.close()
+        session.end(writer, prepared, interrupted=interrupted)
         self._finish(prepared, engine, interrupted=interrupted)
 
     def _plan(self) -> Iterator[tuple[int, tuple[str, ...] | None]]:
@@ -297,6 +296,8 @@ class _Bench:
         if stored is None:
             console.warning("a process of this session still runs; the next crt command stores its rows")
         console.note(f"{len(self.runs)} runs stored in {prepared.database}")
+        if self.trouble is not None:
+            raise self.trouble
         console.hint(self._next())
         if self.import_errors:
             raise typer.Exit(3)

@@ -328,3 +328,66 @@ def test_a_database_that_takes_no_rows_keeps_the_journal(crt):
     done = crt.run("db", "current")
     assert "recovered 1" in done.stderr
     assert crt.rows("select count(*) from test_run") == [(2,)]
+
+
+def limited_to(size):
+    """What a full disk does, for this process and all that it starts: no file grows beyond ``size`` bytes."""
+    import resource
+
+    return lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
+
+
+def test_a_database_on_a_full_disk_keeps_the_journal_and_loses_nothing(crt):
+    crt.suite("test_many.py", "import pytest\n@pytest.mark.parametrize('x', range(70))\ndef test(x): ...\n")
+    assert crt.run("db", "upgrade").returncode == 0
+    room = (crt.folder / "benchmark.db").stat().st_size + 4096
+    child = crt.start("bench", "--suite", "many", preexec_fn=limited_to(max(room, 0)))
+    _, errors = child.communicate(timeout=120)
+    assert child.returncode == 3, errors
+    assert "Traceback" not in errors
+    assert "nothing is lost" in errors
+    kept = journal_text(crt).count('"type":"run"')
+    assert kept >= 1
+    recovered = crt.run("db", "current")
+    assert f"recovered {kept} run" in recovered.stderr
+    assert crt.rows("select count(*), count(distinct uuid) from test_run") == [(kept, kept)]
+
+
+def test_a_journal_on_a_full_disk_stops_the_session_and_keeps_what_it_holds(crt):
+    crt.suite("test_many.py", "import pytest\n@pytest.mark.parametrize('x', range(500))\ndef test(x): ...\n")
+    assert crt.run("db", "upgrade").returncode == 0
+    child = crt.start("bench", "--suite", "many", preexec_fn=limited_to(400_000))
+    _, errors = child.communicate(timeout=120)
+    assert child.returncode == 3, errors
+    assert "cannot write the journal" in errors
+    assert "Traceback" not in errors
+    crt.run("db", "current")
+    ((stored, different),) = crt.rows("select count(*), count(distinct uuid) from test_run where outcome = 'passed'")
+    assert 100 < stored == different < 500
+
+
+ON_CLUSTER = """
+    import time
+    def test_a(small_client): assert small_client.submit(sum, [1]).result() == 1
+    def test_b(small_client): small_client.submit(time.sleep, 600).result()
+"""
+
+
+@pytest.mark.parametrize("signal_", [signal.SIGINT, signal.SIGKILL])
+def test_no_process_of_a_cluster_outlives_its_session(crt, signal_):
+    crt.suite("test_cluster.py", ON_CLUSTER)
+    child = crt.start("bench", "--suite", "cluster")
+    wait_for(lambda: journal_text(crt).count('"type":"started"') == 2)
+    time.sleep(1)  # into the body of the second test, or its set-up: either way there is a cluster
+    processes = psutil.Process(child.pid).children(recursive=True)
+    assert len(processes) >= 3  # pytest and two workers
+    child.send_signal(signal_)
+    _, errors = child.communicate(timeout=90)
+    _, alive = psutil.wait_procs(processes, timeout=60)
+    assert alive == []
+    assert "Traceback" not in errors
+    if signal_ == signal.SIGINT:
+        assert child.returncode == 130
+    else:
+        assert "recovered" in crt.run("db", "current").stderr
+    assert ("test_a", "passed") in crt.rows()
