@@ -156,6 +156,8 @@ def test_the_second_session_is_compared_with_the_first(crt):
         (["bench", "--suite", "one", "-k", "nothing_like_it"], 2, "no test was selected"),
         (["bench", "--suite", "one", "-k", "a b ("], 2, ""),
         (["bench", "--suite", "one", "--cluster", "tcp://127.0.0.1:9"], 4, "tcp://127.0.0.1:9"),
+        (["bench", "--suite", "one", "--cluster", "coiled"], 4, "coiled login"),
+        (["bench", "--suite", "one", "--cluster", "dask.distributed.NoSuch"], 2, "NoSuch"),
         (["bench", "--suite", "broken"], 3, "no_such_module"),
         (["bench", "--suite", "syntax"], 3, "test_syntax.py"),
         (["bench", "--suite", "one", "--no-such-flag"], 2, "--no-such-flag"),
