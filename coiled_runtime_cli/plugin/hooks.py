@@ -34,18 +34,19 @@ def register(config: pytest.Config) -> None:
     worker = getattr(config, "workerinput", None)
     controls = worker is None and bool(config.getoption("dist", "no") != "no" and config.getoption("tx", None))
     process = str(worker["workerid"]) if worker is not None else "main"
-    path = config.getoption("--crt-session")
+    path = config.getoption("--crt-session") or (worker or {}).get("crt_session")
     alone = path is None
     if path is None:
-        settings, file = _begin_alone(config)
-        config.option.crt_session = str(file)  # xdist hands the options to its workers: they join this session
+        settings, path = _begin_alone(config)
     else:
         settings = SessionSettings.from_json(Path(path).read_text())
     if settings.repeat:
         process = f"{process}-{settings.repeat}"
     recorder = Recorder(settings, process)
     deaths = DeathsOfWorkers(Path(settings.folder)) if worker is not None else None
-    hooks = BenchmarkHooks(config, recorder, controls=controls, leads=worker is None, alone=alone, deaths=deaths)
+    hooks = BenchmarkHooks(
+        config, recorder, controls=controls, leads=worker is None, alone=alone, deaths=deaths, file=str(path)
+    )
     config.pluginmanager.register(hooks, "crt-benchmark")
     if deaths is not None:
         config.pluginmanager.register(deaths, "crt-deaths")
@@ -111,6 +112,7 @@ class BenchmarkHooks:
         leads: bool,
         alone: bool,
         deaths: DeathsOfWorkers | None,
+        file: str,
     ) -> None:
         self._config = config
         self.recorder = recorder
@@ -118,6 +120,7 @@ class BenchmarkHooks:
         self._leads = leads  # the controller, or the only process
         self._alone = alone  # without crt: ends the session and stores the rows itself
         self._deaths = deaths
+        self._file = file
         self._errors: list[tuple[str, str]] = []
         self._sources: dict[Any, str | None] = {}
         self._interrupted = False
@@ -127,6 +130,11 @@ class BenchmarkHooks:
 
     def close(self) -> None:
         self.recorder.close()
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_configure_node(self, node: Any) -> None:
+        """Have the workers of xdist join this session: they see the command line, and not what came of it."""
+        node.workerinput["crt_session"] = self._file
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         if report.failed:

@@ -261,6 +261,18 @@ def test_pytest_alone_writes_the_same_rows(crt):
     assert alone[0] == "benchmarks/test_one.py"
 
 
+def test_pytest_alone_under_xdist_stores_every_row_in_one_session(crt):
+    import subprocess
+
+    for name in "ab":
+        crt.suite(f"test_{name}.py", "import pytest\n@pytest.mark.parametrize('x', range(3))\ndef test(x): ...\n")
+    command = [sys.executable, "-m", "pytest", "-p", "coiled_runtime_cli.plugin", "suites", "--benchmark", "-n", "2"]
+    done = subprocess.run(command, cwd=crt.folder, env=crt.environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert crt.rows("select count(*), count(distinct uuid), count(distinct session_id) from test_run") == [(6, 6, 1)]
+    assert not (crt.folder / "crt-runs").exists()
+
+
 def test_processes_of_xdist_share_the_modules_and_every_row_is_stored(crt):
     for name in "abc":
         crt.suite(f"test_{name}.py", "import pytest\n@pytest.mark.parametrize('x', range(4))\ndef test(x): ...\n")
