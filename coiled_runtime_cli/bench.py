@@ -164,12 +164,12 @@ def _run_process(
     offset = log.stat().st_size if log.exists() else 0
     arguments = command(chosen, selection, Path(settings.suites), session_file)
     child = process.Child(arguments, log=log, search_path=chosen.path)
-    running: dict[str, TestStarted] = {}
+    running: dict[str, tuple[TestStarted, float]] = {}  # and when it was seen, on a clock that nobody sets
 
     def lines() -> Iterator[Line]:
         for line in follower.poll():
             if isinstance(line, TestStarted):
-                running[line.uuid] = line
+                running[line.uuid] = line, time.monotonic()
             elif isinstance(line, Run):
                 running.pop(line.uuid, None)
             yield line
@@ -178,7 +178,7 @@ def _run_process(
     try:
         while (code := child.returncode()) is None:
             yield from lines()
-            if any(_is_hung(each) for each in running.values()):
+            if any(_is_hung(*each) for each in running.values()):
                 hung = True
                 break
             time.sleep(_POLL)
@@ -192,7 +192,7 @@ def _run_process(
     died = hung or code is None or code < 0 or code > 5
     if running and (died or selection.workers):
         if hung:
-            seconds = max(each.timeout or 0 for each in running.values())
+            seconds = max(each.timeout or 0 for each, _ in running.values())
             reason, outcome = f"timed out after {seconds:g} s and did not react: its process was killed", "timeout"
         else:
             reason, outcome = f"{_cause(code)} while this test ran\n\n{text[-2000:]}", "crashed"
@@ -201,10 +201,10 @@ def _run_process(
     yield ProcessEnded(code if code is not None else -9, died, text)
 
 
-def _is_hung(started: TestStarted) -> bool:
+def _is_hung(started: TestStarted, seen: float) -> bool:
     if not started.timeout:
         return False
-    return time.time() > started.at + started.timeout + min(started.timeout, _TEARDOWN) + _GRACE
+    return time.monotonic() > seen + started.timeout + min(started.timeout, _TEARDOWN) + _GRACE
 
 
 def _stop(child: process.Child) -> None:
