@@ -81,11 +81,23 @@ def claim(folder: Path) -> Iterator[bool]:
         os.close(descriptor)
 
 
+def _make(folder: Path) -> None:
+    """Make the folder and those above; again, if another session has just removed the one above, being empty."""
+    for attempt in range(10):
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except FileNotFoundError:
+            if attempt == 9:
+                raise
+        else:
+            return
+
+
 class Writer:
     """Appends lines to ``<folder>/<process>.jsonl``. Raises OSError when the disk does not take them."""
 
     def __init__(self, folder: Path, process: str, *, alive: bool = True) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
+        _make(folder)
         self._alive = Alive(folder) if alive else None
         path = folder / f"{process}.jsonl"
         self._descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)

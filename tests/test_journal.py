@@ -132,3 +132,24 @@ def test_an_interrupted_session_leaves_no_row_for_the_test_that_it_stopped(tmp_p
 def test_no_folder_of_journals_means_none_are_pending(tmp_path, missing):
     (tmp_path / "file").write_text("")
     assert journal.pending(tmp_path / missing) == ()
+
+
+def test_sessions_that_begin_and_end_at_once_do_not_take_the_folder_from_each_other(tmp_path):
+    script = """
+import sys
+from pathlib import Path
+from coiled_runtime_cli import journal
+from coiled_runtime_cli.core.record import Progress
+for number in range(200):
+    folder = Path(sys.argv[1]) / "runs" / f"{sys.argv[2]}-{number}"
+    writer = journal.Writer(folder, "main")
+    writer.write(Progress(what="x", done=number))
+    writer.close()
+    journal.discard(folder)
+"""
+    children = [
+        subprocess.Popen([sys.executable, "-c", script, str(tmp_path), str(number)], stderr=subprocess.PIPE, text=True)
+        for number in range(3)
+    ]
+    assert [child.communicate()[1] for child in children] == ["", "", ""]
+    assert not (tmp_path / "runs").exists()
