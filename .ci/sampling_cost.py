@@ -1,6 +1,6 @@
 """Does measuring slow down what is measured? A graph of 10,000 tasks with instruments on, off and off, in random order.
 
-    python .ci/sampling_cost.py [--triples 12] [--tasks 10000] [--seed 0]
+    python .ci/sampling_cost.py [--triples 7] [--tasks 10000] [--seed 0]
 
 Each triple runs the same graph three times on one cluster. On against off is the cost; off against off is the control, which
 says how small a cost this machine could have seen.
@@ -51,7 +51,7 @@ def measure(client: object, tasks: int, *, on: bool) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--triples", type=int, default=12)
+    parser.add_argument("--triples", type=int, default=7)
     parser.add_argument("--tasks", type=int, default=10_000)
     parser.add_argument("--seed", type=int, default=0)
     asked = parser.parse_args()
