@@ -99,3 +99,7 @@ def test_the_topic_of_a_benchmark_is_the_name_of_its_file():
     )
     assert (benchmark.id, benchmark.suite) == ("benchmarks/test_parquet.py::test_x[1]", "parquet")
     assert len(benchmark.source_hash) == 32
+
+
+def test_a_source_that_is_no_utf_8_has_a_hash_too():
+    assert len(Benchmark(path="a.py", name="t", originalname="t", source="'\udc80'").source_hash) == 32
