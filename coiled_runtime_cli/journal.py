@@ -29,6 +29,10 @@ except ImportError:  # Windows has no flock: there a session counts as alive unt
 _SYNC_INTERVAL = 1.0
 
 
+#: The file on which the process that began a session holds a lock of its own.
+OWNER = "owner"
+
+
 def new_id() -> str:
     """A UUID of version 7 (RFC 9562): 48 bits of milliseconds, then random bits, so that ids sort by time."""
     milliseconds = time.time_ns() // 1_000_000
@@ -43,8 +47,8 @@ def new_id() -> str:
 class Alive:
     """A shared lock that says: a process of this session still lives. The kernel drops it however the process ends."""
 
-    def __init__(self, folder: Path) -> None:
-        self._descriptor = os.open(folder / "alive", os.O_RDWR | os.O_CREAT, 0o644)
+    def __init__(self, folder: Path, name: str = "alive") -> None:
+        self._descriptor = os.open(folder / name, os.O_RDWR | os.O_CREAT, 0o644)
         if fcntl is not None:
             fcntl.flock(self._descriptor, fcntl.LOCK_SH)
 
@@ -52,6 +56,23 @@ class Alive:
         if self._descriptor >= 0:
             os.close(self._descriptor)
             self._descriptor = -1
+
+
+def is_owned(folder: Path) -> bool:
+    """Whether the process that began the session lives. What it had started ends soon after it, and is alive until then."""
+    if fcntl is None:
+        return False  # type: ignore[unreachable, unused-ignore]
+    try:
+        descriptor = os.open(folder / OWNER, os.O_RDWR)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
 
 
 @contextlib.contextmanager
@@ -98,13 +119,19 @@ class Writer:
 
     def __init__(self, folder: Path, process: str, *, alive: bool = True) -> None:
         _make(folder)
+        self._folder = folder
         self._alive = Alive(folder) if alive else None
+        self._owner: Alive | None = None
         path = folder / f"{process}.jsonl"
         self._descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
         self._synced = time.monotonic()
         size = os.fstat(self._descriptor).st_size
         if size and os.pread(self._descriptor, 1, size - 1) != b"\n":
             os.write(self._descriptor, b"\n")  # a killed process left half a line: do not let ours join it
+
+    def own(self) -> None:
+        """Say that the session is this process's, until the writer is closed."""
+        self._owner = Alive(self._folder, OWNER)
 
     def write(self, line: Line) -> None:
         data = memoryview((encode(line) + "\n").encode("ascii"))
@@ -121,8 +148,9 @@ class Writer:
                 os.fsync(self._descriptor)
             os.close(self._descriptor)
             self._descriptor = -1
-        if self._alive is not None:
-            self._alive.close()
+        for lock in (self._alive, self._owner):
+            if lock is not None:
+                lock.close()
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Engine
 
+#: How long the processes of a session may outlive the one that began it (s): pytest looks after it twice a second, and then
+#: has 20 s to close its clusters.
+_DYING = 30.0
+
 #: What the row of a test says that was running when its process died.
 DIED = "the process that ran this test died before the test ended"
 
@@ -134,6 +138,7 @@ def begin(
     suites = git.checkout(Path(prepared.suites))
     try:
         writer = journal.Writer(folder, "crt")
+        writer.own()
         writer.write(
             SessionStarted(
                 id=prepared.session,
@@ -180,23 +185,32 @@ def settings_without_recording(flags: Mapping[str, object]) -> SessionSettings:
 
 
 def store(folder: Path, engine: Engine, *, settle: bool = True) -> Stored | None:
-    """Bring a session's journal into the database and remove it; None while one of its processes lives.
+    """Bring a session's journal into the database and remove it; None while the process that began it lives.
 
+    What a killed process had started is waited for: it is about to end, and may still write a line.
     Raises ToolError when the database does not take the rows; the journal is kept then.
     """
+    deadline = time.monotonic() + _DYING
+    while True:
+        with journal.claim(folder) as mine:
+            if mine and folder.is_dir():
+                return _store_claimed(folder, engine, settle=settle)
+        if not folder.is_dir() or journal.is_owned(folder) or time.monotonic() > deadline:
+            return None
+        time.sleep(0.1)
+
+
+def _store_claimed(folder: Path, engine: Engine, *, settle: bool) -> Stored:
     from coiled_runtime_cli.db.ingest import ingest
 
-    with journal.claim(folder) as mine:
-        if not mine or not folder.is_dir():
-            return None
+    lines = journal.read(folder).lines
+    identity = next((line.id for line in lines if isinstance(line, SessionStarted)), folder.name)
+    died = 0
+    if settle and journal.unfinished(lines):
+        died = len(journal.settle(folder, identity, reason=DIED))
         lines = journal.read(folder).lines
-        identity = next((line.id for line in lines if isinstance(line, SessionStarted)), folder.name)
-        died = 0
-        if settle and journal.unfinished(lines):
-            died = len(journal.settle(folder, identity, reason=DIED))
-            lines = journal.read(folder).lines
-        done = ingest(engine, lines)
-        journal.discard(folder)
+    done = ingest(engine, lines)
+    journal.discard(folder)
     return Stored(identity, done.runs_new, done.runs_known, died)
 
 

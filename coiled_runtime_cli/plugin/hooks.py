@@ -120,6 +120,8 @@ class BenchmarkHooks:
         self._leads = leads  # the controller, or the only process
         self._alone = alone  # without crt: ends the session and stores the rows itself
         self._deaths = deaths
+        # without crt it is this process that the session belongs to
+        self._owner = journal.Alive(Path(recorder.settings.folder), journal.OWNER) if leads and alone else None
         self._file = file
         self._errors: list[tuple[str, str]] = []
         self._sources: dict[Any, str | None] = {}
@@ -130,6 +132,8 @@ class BenchmarkHooks:
 
     def close(self) -> None:
         self.recorder.close()
+        if self._owner is not None:
+            self._owner.close()
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_configure_node(self, node: Any) -> None:
@@ -260,7 +264,7 @@ class BenchmarkHooks:
 
         settings = self.recorder.settings
         self.recorder.write(SessionEnded(id=settings.session, ended=time.time(), interrupted=self._interrupted))
-        self.recorder.close()
+        self.close()
         self._stored = session.store_after_pytest(settings)
 
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:
