@@ -32,7 +32,11 @@ _TEARDOWN, _GRACE = 60.0, 15.0
 _CLOSING = 40.0
 
 #: pytest, but without the current folder on the path: `import dask` must not find a folder of that name here.
-_START = "import sys; sys.path[:] = [p for p in sys.path if p]; import pytest; sys.exit(pytest.main())"
+#: And with Ctrl-C in force, which a shell has background jobs ignore: it is how crt asks pytest to stop.
+_START = (
+    "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); "
+    "sys.path[:] = [p for p in sys.path if p]; import pytest; sys.exit(pytest.main())"
+)
 _PLUGIN = "coiled_runtime_cli.plugin"
 
 
