@@ -155,7 +155,6 @@ def begin(
                 host=read_host(),
             )
         )
-        write_settings(prepared)
     except OSError as error:
         raise ToolError(
             f"cannot write the journal of the session in {folder}: {error.strerror or error}",

@@ -57,6 +57,11 @@ def pytest_configure(config: pytest.Config) -> None:
         register(config)
 
 
+def given_flags(config: pytest.Config) -> dict[str, object]:
+    """The settings that this plugin's own options give, as crt's configuration takes them; None: not given."""
+    return {name: config.getoption(f"--crt-{name}") for name in ("db", "scale", "cluster", "label", "timeout")}
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_unconfigure(config: pytest.Config) -> None:
     hooks = config.pluginmanager.get_plugin("crt-benchmark")

@@ -46,9 +46,9 @@ def _settings(pytestconfig: pytest.Config, crt_recorder: Recorder | None) -> Ses
     if crt_recorder is not None:
         return crt_recorder.settings
     from coiled_runtime_cli import session
+    from coiled_runtime_cli.plugin import given_flags
 
-    flags = {name: pytestconfig.getoption(f"--crt-{name}") for name in ("db", "scale", "cluster", "label", "timeout")}
-    return session.settings_without_recording(flags)
+    return session.settings_without_recording(given_flags(pytestconfig))
 
 
 # What a test records
@@ -131,18 +131,11 @@ def benchmark_time(test_run_benchmark: RunDraft | None) -> Callable[[], Block]:
 
 
 @pytest.fixture
-def auto_benchmark_time(benchmark_time: Callable[[], Block], test_run_benchmark: RunDraft | None) -> Iterator[None]:
+def auto_benchmark_time(benchmark_time: Callable[[], Block], test_run_benchmark: RunDraft | None) -> None:
     """Times the whole body of the test."""
-    with _in_call_phase(test_run_benchmark, benchmark_time()):
-        yield
-
-
-@contextmanager
-def _in_call_phase(draft: RunDraft | None, block: Block) -> Iterator[None]:
-    """Have ``block`` entered when the test's own body starts and left when it ends: other fixtures stay outside."""
-    if draft is not None:
-        draft.call_blocks.append(block)
-    yield
+    if test_run_benchmark is not None:
+        # entered when the test's own body starts and left when it ends: other fixtures stay outside
+        test_run_benchmark.call_blocks.append(benchmark_time())
 
 
 def _with_client(
@@ -459,12 +452,16 @@ def small_client(
         )
     with small_cluster.client() as client:
         _freshen(small_cluster, client)
-        if test_run_benchmark is not None:
-            test_run_benchmark.cluster = _cluster_record(small_cluster)
-            _note_cluster(test_run_benchmark, small_cluster)
-        with _in_call_phase(test_run_benchmark, upload_cluster_dump(client)):
-            with _in_call_phase(test_run_benchmark, benchmark_all(client)):
-                yield client
+        _measure_call(test_run_benchmark, small_cluster, upload_cluster_dump(client), benchmark_all(client))
+        yield client
+
+
+def _measure_call(draft: RunDraft | None, cluster: RunningCluster, *blocks: Block) -> None:
+    """Note the cluster that the test runs on, and have its body run inside ``blocks``, the first outermost."""
+    if draft is not None:
+        draft.cluster = _cluster_record(cluster)
+        _note_cluster(draft, cluster)
+        draft.call_blocks.extend(blocks)
 
 
 def _freshen(cluster: RunningCluster, client: Client) -> None:
@@ -545,12 +542,8 @@ def client(
         if options.get("worker_plugin") is not None:
             opened.register_plugin(options["worker_plugin"])
         _freshen(cluster, opened)
-        if test_run_benchmark is not None:
-            test_run_benchmark.cluster = _cluster_record(cluster)
-            _note_cluster(test_run_benchmark, cluster)
-        with _in_call_phase(test_run_benchmark, upload_cluster_dump(opened)):
-            with _in_call_phase(test_run_benchmark, benchmark_all(opened)):
-                yield opened
+        _measure_call(test_run_benchmark, cluster, upload_cluster_dump(opened), benchmark_all(opened))
+        yield opened
 
 
 # What a test works on

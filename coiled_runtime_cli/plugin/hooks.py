@@ -57,10 +57,10 @@ def register(config: pytest.Config) -> None:
 def _begin_alone(config: pytest.Config) -> tuple[SessionSettings, Path]:
     from coiled_runtime_cli import session
     from coiled_runtime_cli.errors import CrtError
+    from coiled_runtime_cli.plugin import given_flags
 
-    flags = {name: config.getoption(f"--crt-{name}") for name in ("db", "scale", "cluster", "label", "timeout")}
     try:
-        return session.begin_from_pytest(flags, command=tuple(map(str, config.invocation_params.args)))
+        return session.begin_from_pytest(given_flags(config), command=tuple(map(str, config.invocation_params.args)))
     except CrtError as error:
         raise pytest.UsageError(error.message + (f"\n{error.hint}" if error.hint else "")) from error
 
