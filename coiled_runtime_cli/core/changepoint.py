@@ -1,0 +1,339 @@
+"""Steps in series of measurements: where a level changed, by how much, and how surely.
+
+For each series: logarithms; values clipped to the running median (11 points) +- 2 robust standard deviations, so that a few
+outliers cannot make a level; the least-squares partition with a penalty per segment (Yao 1988; Killick, Fearnhead and Eckley
+2012 for the recursion), exact up to 512 points; then changes pruned, weakest first, that a t-test on effective sample sizes
+does not support, that are too small to matter, or that a straight line explains better than a step.
+
+The recursion runs over many series at once: what it costs is arithmetic, not the interpreter.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from coiled_runtime_cli.core.stats import student_t_cdf, student_t_quantile
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    Floats = NDArray[np.float64]
+
+#: Fewest runs of a level, and of a series that is searched at all.
+SHORTEST, FEWEST = 4, 8
+
+#: Penalty per change, in variances of the noise, beside ln n and the autocorrelation.
+_PENALTY = 4.0
+
+#: Points that the exact recursion takes; longer series are averaged to at most as many bins first.
+_EXACT = 512
+
+#: Series that go through the recursion together: their arrays have to stay in the processor's cache.
+_TOGETHER = 32
+
+#: Noise below this share of a value is taken for it: counts and sizes repeat exactly.
+_QUIETEST = 1e-4
+
+#: Share of a series' runs that its noise lends as degrees of freedom to the variance of one segment: what a median absolute
+#: deviation is worth beside a standard deviation (Rousseeuw and Croux 1993).
+_LENT = 0.37
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """A step between two levels. ``before`` and ``after`` are geometric means of the clipped runs, in their unit."""
+
+    index: int  # of the first run after it
+    before: float
+    after: float
+    ratio: float  # after / before
+    low: float  # of the 95 % interval of the ratio
+    high: float
+    p_value: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Level:
+    """The median of the runs ``start`` to ``stop`` (exclusive), with its distribution-free 95 % interval from 6 runs on."""
+
+    start: int
+    stop: int
+    median: float
+    low: float | None
+    high: float | None
+
+
+def find_changes(
+    series: Sequence[Floats], *, min_effect: float | Sequence[float] = 0.03, p_value: float = 1e-5
+) -> list[tuple[Change, ...]]:
+    """The changes of each series, in order of time.
+
+    Each is a 1-d array of measurements by time; what is not finite and positive is left out, and indexes refer to the array
+    as it is given. ``min_effect`` is the smallest change that counts, as a fraction: one for all, or one for each.
+    """
+    effects = [min_effect] * len(series) if isinstance(min_effect, (int, float)) else list(min_effect)
+    found: list[tuple[Change, ...]] = [()] * len(series)
+    prepared: list[_Prepared] = []
+    for number, (values, effect) in enumerate(zip(series, effects, strict=True)):
+        usable = np.flatnonzero(np.isfinite(values) & (values > 0))
+        if len(usable) >= FEWEST:
+            logs = np.log(values[usable] if len(usable) < len(values) else values)
+            if logs.min() < logs.max():
+                prepared.append(_prepare(number, usable, logs, effect))
+    prepared.sort(key=lambda each: len(each.points))
+    for start in range(0, len(prepared), _TOGETHER):
+        block = prepared[start : start + _TOGETHER]
+        for each, breaks in zip(block, _partitions(block), strict=True):
+            if breaks:
+                found[each.number] = _supported(each, _refined(each, breaks), p_value)
+    return found
+
+
+def levels(values: Floats, changes: Sequence[Change]) -> tuple[Level, ...]:
+    """The levels between the changes of a series; not finite values are left out, an empty level is absent."""
+    edges = [0, *(change.index for change in changes), len(values)]
+    found = []
+    for start, stop in zip(edges[:-1], edges[1:], strict=True):
+        part = values[start:stop]
+        part = np.sort(part[np.isfinite(part)])
+        if len(part):
+            low, high = _median_ranks(len(part))
+            found.append(
+                Level(
+                    start=start,
+                    stop=stop,
+                    median=float((part[(len(part) - 1) // 2] + part[len(part) // 2]) / 2),
+                    low=None if low is None else float(part[low]),
+                    high=None if high is None else float(part[high]),
+                )
+            )
+    return tuple(found)
+
+
+@lru_cache(maxsize=4096)
+def _median_ranks(n: int) -> tuple[int | None, int | None]:
+    """Places (from 0) of the order statistics that hold the median with at least 95 % (Conover 1999, section 3.2)."""
+    if n < 6:
+        return None, None
+    if n > 200:  # the normal approximation of the binomial is exact to a place
+        low = math.floor(n / 2 - 1.96 * math.sqrt(n) / 2)
+        return max(0, low - 1), min(n - 1, n - low)
+    total, low = 0.0, -1
+    for k in range(n):
+        total += math.comb(n, k) / 2.0**n
+        if total > 0.025:
+            break
+        low = k
+    return low, n - 1 - low
+
+
+@dataclass(slots=True)
+class _Prepared:
+    """A series on its way: ``clipped`` logs by run, and the ``points`` of the recursion: the same, or means of ``bin`` runs."""
+
+    number: int
+    usable: NDArray[np.int64]
+    clipped: Floats
+    noise: float
+    persistence: float  # lag-1 autocorrelation of the noise
+    effect: float
+    points: Floats
+    bin: int
+    penalty: float
+
+
+def _prepare(number: int, usable: NDArray[np.int64], logs: Floats, effect: float) -> _Prepared:
+    n = len(logs)
+    clipped = _clipped(logs)
+    noise, persistence = _noise(logs)
+    size = -(-n // _EXACT)
+    points, point_noise, point_persistence = clipped, noise, persistence
+    if size > 1:
+        first = n % size  # the oldest runs that fill no bin are left to the refinement
+        points = clipped[first:].reshape(-1, size).mean(axis=1)
+        point_noise, point_persistence = _noise(points)
+    inflation = (1 + point_persistence) / (1 - point_persistence)
+    return _Prepared(
+        number=number,
+        usable=usable,
+        clipped=clipped,
+        noise=noise,
+        persistence=persistence,
+        effect=effect,
+        points=points - points.mean(),  # sums of squares near zero keep their digits
+        bin=size,
+        penalty=_PENALTY * math.log(len(points)) * inflation * point_noise**2,
+    )
+
+
+def _clipped(logs: Floats) -> Floats:
+    padded = np.concatenate((logs[4::-1], logs, logs[:-6:-1]))
+    windows = np.lib.stride_tricks.sliding_window_view(padded, 11)
+    running = np.partition(windows, 5, axis=1)[:, 5]
+    spread = 2 * _robust_sd(logs - running)
+    return np.clip(logs, running - spread, running + spread)
+
+
+def _robust_sd(residuals: Floats) -> float:
+    size = np.abs(residuals)
+    middle = len(size) // 2
+    return 1.4826 * float(np.partition(size, middle)[middle])
+
+
+def _noise(logs: Floats) -> tuple[float, float]:
+    """Standard deviation and lag-1 autocorrelation of the noise, within blocks: the few that hold a step do not count.
+
+    The autocorrelation is the median over blocks, corrected for its bias in short ones (Marriott and Pope 1954), and taken
+    only as far as it exceeds its own standard error.
+    """
+    n = len(logs)
+    size = min(n, max(10, min(40, n // 4)))
+    blocks = logs[n % size :].reshape(-1, size)
+    residuals = blocks - np.median(blocks, axis=1, keepdims=True)
+    within = _robust_sd(residuals.ravel())
+    if within <= _QUIETEST:
+        return max(within, _QUIETEST), 0.0
+    residuals = np.clip(residuals, -3 * within, 3 * within)
+    residuals -= residuals.mean(axis=1, keepdims=True)
+    total = (residuals**2).sum(axis=1)
+    alike = (residuals[:, 1:] * residuals[:, :-1]).sum(axis=1)[total > 0] / total[total > 0]
+    if not len(alike):
+        return within, 0.0
+    rho = (float(np.median(alike)) + 1 / size) / (1 - 3 / size) - 1 / math.sqrt(n)
+    return within, min(max(rho, 0.0), 0.9)
+
+
+def _partitions(block: Sequence[_Prepared]) -> list[list[int]]:
+    """The breaks of each series: indexes of first points, by the recursion over all of them at once.
+
+    F(t) = min over s of F(s) + cost(s, t) + penalty, where cost is the sum of squares about the mean of points s to t.
+    """
+    rows, longest = len(block), max(len(each.points) for each in block)
+    shortest = [SHORTEST if each.bin == 1 else 2 for each in block]
+    least = max(shortest)
+    sums = np.zeros((rows, longest + 1))
+    best = np.full((rows, longest + 1), np.inf)  # F less the sum of squares up to there
+    squares = np.zeros((rows, longest + 1))
+    penalties = np.array([each.penalty for each in block])
+    for row, each in enumerate(block):
+        n = len(each.points)
+        np.cumsum(each.points, out=sums[row, 1 : n + 1])
+        np.cumsum(each.points**2, out=squares[row, 1 : n + 1])
+    best[:, 0] = -penalties
+    origin = np.zeros((rows, longest + 1), np.int32)
+    scratch = np.empty((rows, longest + 1))
+    inverse = 1.0 / np.arange(longest + 1, 0, -1)  # 1 / (t - s) for s = 0, 1, ... is its tail
+    every = np.arange(rows)
+    for t in range(least, longest + 1):
+        stop = t - least + 1
+        gap = scratch[:, :stop]
+        np.subtract(sums[:, t, None], sums[:, :stop], out=gap)
+        np.multiply(gap, gap, out=gap)
+        np.multiply(gap, inverse[longest + 1 - t : longest + 1 - t + stop], out=gap)
+        np.subtract(best[:, :stop], gap, out=gap)
+        start = gap.argmin(axis=1)
+        origin[:, t] = start
+        best[:, t] = gap[every, start] + penalties
+    breaks: list[list[int]] = []
+    for row, each in enumerate(block):
+        t, found = len(each.points), []
+        while t > 0:
+            t = int(origin[row, t])
+            if t > 0:
+                found.append(t)
+        breaks.append(found[::-1])
+    return breaks
+
+
+def _refined(each: _Prepared, breaks: list[int]) -> list[int]:
+    """Breaks as indexes of runs; those of binned series at the run where both sides fit best."""
+    if each.bin == 1:
+        return breaks
+    n = len(each.clipped)
+    rough = [0, *(n % each.bin + place * each.bin for place in breaks), n]
+    exact: list[int] = []
+    for left, place, right in zip(rough[:-2], rough[1:-1], rough[2:], strict=True):
+        left = exact[-1] if exact else left
+        start, stop = max(left + SHORTEST, place - 2 * each.bin), min(right - SHORTEST, place + 2 * each.bin)
+        if stop < start:
+            continue
+        part = each.clipped[left:right]
+        sums, total = np.cumsum(part), float(part.sum())
+        splits = np.arange(start, stop + 1) - left
+        gain = sums[splits - 1] ** 2 / splits + (total - sums[splits - 1]) ** 2 / (len(part) - splits)
+        exact.append(left + int(splits[int(gain.argmax())]))
+    return exact
+
+
+def _supported(each: _Prepared, breaks: list[int], p_value: float) -> tuple[Change, ...]:
+    """Prune the weakest change until all that are left are sure, large enough and steps."""
+    breaks = list(breaks)
+    while breaks:
+        edges = [0, *breaks, len(each.clipped)]
+        steps = [_step(each, edges[place], edges[place + 1], edges[place + 2], p_value) for place in range(len(breaks))]
+        weakest = min(range(len(steps)), key=lambda place: steps[place].weight)
+        if steps[weakest].weight >= 0:
+            return tuple(each_step.change for each_step in steps)
+        del breaks[weakest]
+    return ()
+
+
+@dataclass(slots=True)
+class _Step:
+    change: Change
+    weight: float  # below zero: not to be kept
+
+
+def _step(each: _Prepared, start: int, middle: int, stop: int, p_value: float) -> _Step:
+    left, right = each.clipped[start:middle], each.clipped[middle:stop]
+    # a run tells less where it resembles the one before it
+    worth = (1 - each.persistence) / (1 + each.persistence)
+    lent = _LENT * len(each.clipped) * worth
+    parts = []
+    for part in (left, right):
+        freedom = max(len(part) * worth - 1, 0.0)
+        variance = max(float(part.var(ddof=1)), _QUIETEST**2)
+        shared = (freedom * variance + lent * each.noise**2) / (freedom + lent)
+        parts.append((shared / max(len(part) * worth, 1.0), freedom + lent))
+    spread = math.sqrt(parts[0][0] + parts[1][0])
+    freedom = spread**4 / sum(share**2 / df for share, df in parts)
+    before, after = float(left.mean()), float(right.mean())
+    shift = after - before
+    p = 2 * student_t_cdf(-abs(shift) / spread, freedom)
+    half = _quantile(round(freedom, 1)) * spread
+    change = Change(
+        index=int(each.usable[middle]),
+        before=math.exp(before),
+        after=math.exp(after),
+        ratio=math.exp(shift),
+        low=math.exp(shift - half),
+        high=math.exp(shift + half),
+        p_value=p,
+    )
+    # in either direction by the same factor: 1.03 up, 1 / 1.03 down
+    small = abs(shift) < math.log1p(each.effect)
+    if p > p_value or small or _is_drift(left, right):
+        return _Step(change, -1 - p if p > p_value else -0.5)
+    return _Step(change, 1 - p)
+
+
+@lru_cache(maxsize=4096)
+def _quantile(freedom: float) -> float:
+    return student_t_quantile(0.975, freedom)
+
+
+def _is_drift(left: Floats, right: Floats) -> bool:
+    """Whether a straight line through both levels leaves less than the step does."""
+    both = np.concatenate((left, right))
+    time = np.arange(len(both)) - (len(both) - 1) / 2
+    slope = float(time @ both) / float(time @ time)
+    line = both - both.mean() - slope * time
+    step = float(((left - left.mean()) ** 2).sum() + ((right - right.mean()) ** 2).sum())
+    return float(line @ line) < step
