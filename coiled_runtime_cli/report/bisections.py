@@ -1,0 +1,178 @@
+"""What the page of a stored bisection shows: the answer first, then what it rests on."""
+
+from __future__ import annotations
+
+import math
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING
+
+from coiled_runtime_cli.core.quantity import seconds_text
+from coiled_runtime_cli.report.figures import bisection as figures
+from coiled_runtime_cli.report.groups import slug
+from coiled_runtime_cli.report.text import value_text
+from coiled_runtime_cli.report.views import BisectionView, LinkView, MetricView
+
+if TYPE_CHECKING:
+    from coiled_runtime_cli.core.bisection import Bisection, Effect, Probe
+
+#: Ways to write the units that are stored in a base unit: what is shown, and how much of the stored unit it is.
+_DISPLAY = {"B": ("GiB", 2.0**30), "bytes": ("GiB", 2.0**30)}
+
+
+def href(bisection: Bisection) -> str:
+    """Its page, from the site's folder."""
+    return f"bisect/{slug(bisection.id)}.html"
+
+
+def title(bisection: Bisection) -> str:
+    """``test_shuffle in distributed``."""
+    what = _what(bisection)
+    return f"{what} in {bisection.repository}" if bisection.repository else what
+
+
+def view(bisection: Bisection) -> BisectionView:
+    metric = _metric(bisection)
+    culprit = figures.culprit_of(bisection)
+    found = None if culprit is None else bisection.candidates[culprit]
+    return BisectionView(
+        title=title(bisection),
+        status=bisection.status,
+        answer=_answer(bisection, metric),
+        culprit=None if found is None else LinkView(text=figures.short(found.name), href=_web(found.url) or ""),
+        subject=None if found is None else found.subject,
+        repository=bisection.repository,
+        benchmark=bisection.benchmark or " ".join(bisection.command) or None,
+        metric=metric.label,
+        confidence=None if bisection.confidence is None else _share(bisection.confidence),
+        effect=None if bisection.effect is None else _effect(bisection.effect),
+        started=_moment(bisection.started) or datetime.fromtimestamp(0, timezone.utc),
+        took=None if bisection.ended is None else seconds_text(max(0.0, bisection.ended - bisection.started)),
+        candidates=tuple(
+            (
+                each.name,
+                each.subject,
+                _day(each.date),
+                "" if each.probability is None else _share(each.probability),
+                _web(each.url),
+            )
+            for each in bisection.candidates
+        ),
+        probes=tuple(_probe(bisection, each, metric) for each in bisection.probes),
+        message=bisection.message,
+        values=figures.values(bisection, label=metric.label, unit=metric.unit, scale=metric.scale),
+        posterior=figures.posterior(bisection),
+    )
+
+
+def _metric(bisection: Bisection) -> MetricView:
+    unit, scale = _DISPLAY.get(bisection.unit, (bisection.unit, 1.0))
+    label = bisection.metric.replace("_", " ")
+    return MetricView(key=bisection.metric, label=label[:1].upper() + label[1:], unit=unit, scale=scale, better="lower")
+
+
+def _what(bisection: Bisection) -> str:
+    if bisection.benchmark:
+        return bisection.benchmark.rpartition("::")[2] or bisection.benchmark
+    return " ".join(bisection.command) or "a command"
+
+
+def _answer(bisection: Bisection, metric: MetricView) -> str:
+    """One sentence: what was found, or how the search stands."""
+    what, culprit = _what(bisection), figures.culprit_of(bisection)
+    measured = sum(each.outcome == "measured" for each in bisection.probes)
+    runs = f"{measured} measured run{'' if measured == 1 else 's'}"
+    many = len(bisection.candidates)
+    among = f"{many} candidate{'' if many == 1 else 's'}"
+    if bisection.status == "found" and culprit is not None:
+        name = figures.short(bisection.candidates[culprit].name)
+        where = f" of {bisection.repository}" if bisection.repository else ""
+        return f"{name}{where} made {what} {_change(bisection.effect, metric)}."
+    if bisection.status == "no-change":
+        return f"No change of {metric.label.lower()} between the ends: the noise of {runs} covers any difference."
+    suspects = _suspects(bisection)
+    if bisection.status == "running":
+        return f"Still searching {among} after {runs}{suspects}."
+    if bisection.status == "interrupted":
+        return f"Interrupted after {runs} of {among}{suspects}."
+    return f"Not decided: {runs} of {among} do not single one out{suspects}."
+
+
+def _suspects(bisection: Bisection) -> str:
+    """The fewest candidates that hold nine tenths of the probability, where that says anything."""
+    known = sorted((each.probability or 0.0 for each in bisection.candidates), reverse=True)
+    total, few = 0.0, 0
+    for probability in known:
+        if total >= 0.9:
+            break
+        total, few = total + probability, few + 1
+    if total < 0.9 or few >= max(2, len(known)):
+        return ""
+    if few == 1:
+        likely = max(bisection.candidates, key=lambda each: each.probability or 0.0)
+        return f"; most likely {figures.short(likely.name)} ({_share(likely.probability or 0.0)})"
+    return f"; {few} of them hold {_share(total)} of the probability"
+
+
+def _change(effect: Effect | None, metric: MetricView) -> str:
+    more, less = ("slower", "faster") if metric.unit in {"s", "ms", "us"} else ("higher", "lower")
+    if effect is None or not math.isfinite(effect.ratio) or effect.ratio <= 0:
+        return "change"
+    return f"{_size(abs(effect.ratio - 1))} {more if effect.ratio > 1 else less}"
+
+
+def _effect(effect: Effect) -> str:
+    text = _signed(effect.ratio)
+    if effect.low is None or effect.high is None:
+        return text
+    return f"{text} ({_signed(effect.low)} to {_signed(effect.high)})"
+
+
+def _signed(ratio: float) -> str:
+    if not math.isfinite(ratio):
+        return "unknown"
+    return f"{'+' if ratio >= 1 else '−'}{_size(abs(ratio - 1))}"
+
+
+def _size(part: float) -> str:
+    percent = 100 * part
+    return f"{percent:.1f} %" if percent < 10 else f"{percent:.0f} %"
+
+
+def _share(probability: float) -> str:
+    if not math.isfinite(probability):
+        return ""
+    percent = 100 * probability
+    if 0 < percent < 0.1:
+        return "< 0.1 %"
+    if 99.9 < percent < 100:
+        return "> 99.9 %"
+    return f"{percent:.1f} %"
+
+
+def _probe(bisection: Bisection, probe: Probe, metric: MetricView) -> tuple[str, str, str, str, str]:
+    known = 0 <= probe.candidate < len(bisection.candidates)
+    when = _moment(probe.at)
+    return (
+        f"{when:%Y-%m-%d %H:%M:%S}" if when else "",
+        figures.short(bisection.candidates[probe.candidate].name) if known else f"candidate {probe.candidate}",
+        probe.purpose,
+        probe.outcome,
+        value_text(probe.value, metric) if probe.value is not None else "",
+    )
+
+
+def _moment(seconds: float | None) -> datetime | None:
+    try:
+        return None if seconds is None else datetime.fromtimestamp(seconds, timezone.utc)
+    except (OverflowError, OSError, ValueError):
+        return None
+
+
+def _day(seconds: float | None) -> str | None:
+    when = _moment(seconds)
+    return None if when is None else f"{when:%Y-%m-%d}"
+
+
+def _web(url: str | None) -> str | None:
+    """A link that a browser may follow from a page: nothing but the web."""
+    return url if url and url.lower().startswith(("https://", "http://")) else None

@@ -1,0 +1,119 @@
+/* Statistics for the pages that compare in the browser: the formulas of core/stats.py and core/compare.py.
+   No document is needed: tests run this file against the Python that it mirrors. */
+"use strict";
+
+(function (root) {
+  const crt = (root.crt = root.crt || {});
+
+  /* Lanczos' approximation with g = 7, to about 1e-15 relative, for x > 0 (Numerical Recipes 6.1). */
+  const LANCZOS = [
+    0.99999999999980993, 676.5203681218851, -1259.1392167224028, 771.32342877765313, -176.61502916214059,
+    12.507343278686905, -0.13857109526572012, 9.9843695780195716e-6, 1.5056327351493116e-7,
+  ];
+
+  function logGamma(x) {
+    if (x < 0.5) return Math.log(Math.PI / Math.sin(Math.PI * x)) - logGamma(1 - x);
+    const y = x - 1;
+    let sum = LANCZOS[0];
+    for (let i = 1; i < LANCZOS.length; i++) sum += LANCZOS[i] / (y + i);
+    const t = y + 7.5;
+    return 0.5 * Math.log(2 * Math.PI) + (y + 0.5) * Math.log(t) - t + Math.log(sum);
+  }
+
+  const awayFromZero = (value) => (Math.abs(value) > 1e-300 ? value : 1e-300);
+
+  /* The regularised incomplete beta function by its continued fraction (DLMF 8.17.22), modified Lentz method. */
+  function incompleteBeta(x, a, b) {
+    if (x <= 0) return 0;
+    if (x >= 1) return 1;
+    if (x > (a + 1) / (a + b + 2)) return 1 - incompleteBeta(1 - x, b, a);
+    const front =
+      Math.exp(a * Math.log(x) + b * Math.log1p(-x) + logGamma(a + b) - logGamma(a) - logGamma(b)) / a;
+    let c = 1;
+    let d = 1 / awayFromZero(1 - ((a + b) * x) / (a + 1));
+    let fraction = d;
+    for (let m = 1; m < 500; m++) {
+      let step = 1;
+      for (const numerator of [
+        (m * (b - m) * x) / ((a + 2 * m - 1) * (a + 2 * m)),
+        (-(a + m) * (a + b + m) * x) / ((a + 2 * m) * (a + 2 * m + 1)),
+      ]) {
+        d = 1 / awayFromZero(1 + numerator * d);
+        c = awayFromZero(1 + numerator / c);
+        step = c * d;
+        fraction *= step;
+      }
+      if (Math.abs(step - 1) < 1e-15) break;
+    }
+    return front * fraction;
+  }
+
+  /* P(T <= t) for Student's t. */
+  function studentCdf(t, df) {
+    if (!Number.isFinite(t)) return t > 0 ? 1 : 0;
+    const part = (t * t) / (df + t * t);
+    if (part < 0.5) {
+      const half = 0.5 * incompleteBeta(part, 0.5, df / 2);
+      return t > 0 ? 0.5 + half : 0.5 - half;
+    }
+    const tail = 0.5 * incompleteBeta(df / (df + t * t), df / 2, 0.5);
+    return t > 0 ? 1 - tail : tail;
+  }
+
+  /* The t with P(T <= t) = p, 0 < p < 1. */
+  function studentQuantile(p, df) {
+    if (p < 0.5) return -studentQuantile(1 - p, df);
+    let low = 0;
+    let high = 1;
+    while (studentCdf(high, df) < p) high *= 2;
+    for (let i = 0; i < 200 && high - low > 1e-12 * Math.max(1, high); i++) {
+      const middle = (low + high) / 2;
+      if (studentCdf(middle, df) < p) low = middle;
+      else high = middle;
+    }
+    return (low + high) / 2;
+  }
+
+  /* The quantile q of sorted values, between neighbours in proportion. */
+  function quantile(sorted, q) {
+    const place = (sorted.length - 1) * q;
+    const below = Math.floor(place);
+    const above = Math.min(below + 1, sorted.length - 1);
+    return sorted[below] + (sorted[above] - sorted[below]) * (place - below);
+  }
+
+  /* Median with its distribution-free 95 % interval by order statistics: null where six values or more are not there. */
+  function medianInterval(values) {
+    const sorted = Float64Array.from(values).sort();
+    const n = sorted.length;
+    let below = 0;
+    let tail = 0;
+    for (let k = 0; k < n / 2; k++) {
+      tail += Math.exp(logGamma(n + 1) - logGamma(k + 1) - logGamma(n - k + 1) - n * Math.LN2);
+      if (2 * tail > 0.05) break;
+      below = k + 1;
+    }
+    return {
+      n,
+      median: n ? quantile(sorted, 0.5) : NaN,
+      low: below ? sorted[below - 1] : null,
+      high: below ? sorted[n - below] : null,
+      min: n ? sorted[0] : NaN,
+      max: n ? sorted[n - 1] : NaN,
+      mean: n ? sum(sorted) / n : NaN,
+    };
+  }
+
+  function sum(values) {
+    let total = 0;
+    let lost = 0; // what rounding took so far (Neumaier)
+    for (const value of values) {
+      const next = total + value;
+      lost += Math.abs(total) >= Math.abs(value) ? total - next + value : value - next + total;
+      total = next;
+    }
+    return total + lost;
+  }
+
+  crt.stats = { logGamma, incompleteBeta, studentCdf, studentQuantile, quantile, medianInterval, sum };
+})(typeof globalThis === "undefined" ? window : globalThis);
