@@ -1,0 +1,254 @@
+"""Build the site: what did not change since the last build is neither made nor written again."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from coiled_runtime_cli import __version__
+from coiled_runtime_cli.report import bisections, comparisons, digest, feed, pages
+from coiled_runtime_cli.report.datafiles import DataFiles, environment_document, sessions_by_month
+from coiled_runtime_cli.report.encode import data_file, script_json
+from coiled_runtime_cli.report.folder import Folder, Written, building
+from coiled_runtime_cli.report.groups import group, slug
+from coiled_runtime_cli.report.render import render
+from coiled_runtime_cli.report.views import LinkView, SiteView
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from coiled_runtime_cli.core.history import History
+    from coiled_runtime_cli.report.digest import UnitDigest
+    from coiled_runtime_cli.report.groups import Groups, Unit
+    from coiled_runtime_cli.report.pages import Pages
+
+    #: Told of each step: what is being done, how much of it is done, how much there is.
+    Progress = Callable[[str, int, int], None]
+
+_PACKAGE = Path(__file__).resolve().parents[1]
+_STATIC = Path(__file__).resolve().parent / "static"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """``baseline`` is the label that the compare page starts from; ``window`` the days that the index looks back."""
+
+    title: str = "Benchmarks"
+    baseline: str | None = None
+    window: int = pages.WINDOW
+
+
+def build(history: History, out: Path, options: Options, progress: Progress | None = None) -> tuple[Written, Pages]:
+    """Write the site of ``history`` into the folder ``out``; the same history gives the same bytes.
+
+    Raises UsageError and ToolError as :func:`folder.building` does; the site that was there then stays as it was.
+    """
+    tell = progress or (lambda *_: None)
+    tell("sort", 0, 1)
+    groups = group(history)
+    tell("sort", 1, 1)
+    with building(out) as folder:
+        memory = folder.memory if folder.memory.get("renderer") == renderer() else {}
+        units, digests = _units(history, groups, folder, memory.get("units", {}), tell)
+        site = pages.Pages(history, groups, digests, window=options.window)
+        bundles = _bundles(history, groups, site, folder, memory.get("bundles", {}), options, tell)
+        drawn = _figures(groups, site, folder, units, memory.get("figures", {}), tell)
+        _shared_data(history, folder, site)
+        _assets(folder)
+        for name, content in _pages(history, groups, site, options, tell):
+            folder.put(name, content)
+        memory = {"renderer": renderer(), "units": units, "bundles": bundles, "figures": drawn}
+        tell("write", 0, 1)
+        written = folder.commit(memory)
+        tell("write", 1, 1)
+    return written, site
+
+
+@cache
+def renderer() -> str:
+    """Changes whenever anything that makes the site does: what was made by another crt is made again."""
+    digest = hashlib.blake2b(__version__.encode(), digest_size=12)
+    for folder in (_PACKAGE / "core", _PACKAGE / "report"):
+        for file in sorted(folder.rglob("*")):
+            if file.suffix in {".py", ".html", ".css", ".js"}:
+                digest.update(file.relative_to(_PACKAGE).as_posix().encode())
+                digest.update(file.read_bytes())
+    return digest.hexdigest()
+
+
+def assets() -> dict[str, bytes]:
+    """The static files by name, plotly.js as the plotly package ships it among them."""
+    import plotly
+
+    found = {file.name: file.read_bytes() for file in sorted(_STATIC.iterdir()) if file.is_file()}
+    found["plotly.min.js"] = (Path(plotly.__file__).parent / "package_data" / "plotly.min.js").read_bytes()
+    return found
+
+
+def _units(
+    history: History, groups: Groups, folder: Folder, remembered: Mapping[str, Any], tell: Progress
+) -> tuple[dict[str, Any], list[UnitDigest]]:
+    """Write the runs of each unit that is new or has changed; return what to remember of each, and all digests."""
+    files = DataFiles(history)
+    memory: dict[str, Any] = {}
+    digests: list[UnitDigest | None] = []
+    fresh: list[int] = []
+    for number, unit in enumerate(groups.units):
+        fingerprint = files.fingerprint(unit)
+        old = remembered.get(unit.name)
+        known = None
+        if old is not None and old["fingerprint"] == fingerprint and folder.keep(_unit_files(unit)):
+            known = digest.from_document(old["digest"])
+            memory[unit.name] = old
+        else:
+            fresh.append(number)
+            memory[unit.name] = {"fingerprint": fingerprint}
+        digests.append(known)
+    units = [groups.units[each] for each in fresh]
+    made = digest.digest_units(history, units, lambda done, total: tell("search for changes", done, total))
+    for done, (number, unit, each) in enumerate(zip(fresh, units, made, strict=True), start=1):
+        digests[number] = each
+        memory[unit.name]["digest"] = digest.to_document(each)
+        runs, details = _unit_files(unit)
+        folder.put(runs, data_file(f"b/{unit.name}", files.runs(unit)))
+        folder.put(details, data_file(f"r/{unit.name}", files.details(unit)))
+        tell("write runs", done, len(fresh))
+    return memory, [each for each in digests if each is not None]
+
+
+def _unit_files(unit: Unit) -> list[str]:
+    return [f"data/b/{unit.name}.js", f"data/r/{unit.name}.js"]
+
+
+def _figures(
+    groups: Groups, site: Pages, folder: Folder, units: Mapping[str, Any], remembered: Mapping[str, Any], tell: Progress
+) -> dict[str, str]:
+    """Draw the functions that have a unit which changed; return what each was drawn from."""
+    memory: dict[str, str] = {}
+    metrics = repr(site.metrics)
+    for done, number in enumerate(site.functions, start=1):
+        function = groups.functions[number]
+        parts = [units[groups.units[each].name]["fingerprint"] for each in site.units(number)]
+        made_from = hashlib.blake2b("".join([metrics, *parts]).encode(), digest_size=12).hexdigest()
+        name = f"data/b/{function.slug}/figures.js"
+        if remembered.get(function.slug) != made_from or not folder.keep([name]):
+            folder.put(name, data_file(f"b/{function.slug}/figures", site.figures(number)))
+        memory[function.slug] = made_from
+        tell("draw", done, len(site.functions))
+    return memory
+
+
+def _bundles(
+    history: History,
+    groups: Groups,
+    site: Pages,
+    folder: Folder,
+    remembered: Mapping[str, Any],
+    options: Options,
+    tell: Progress,
+) -> dict[str, Any]:
+    """Write what the compare and bar pages load: values by runtime and month."""
+    memory: dict[str, Any] = {}
+    bundles = list(comparisons.bundles(history, groups, site.metrics))
+    for done, bundle in enumerate(bundles, start=1):
+        old = remembered.get(bundle.name)
+        if old is None or old["fingerprint"] != bundle.fingerprint or not folder.keep(old["files"]):
+            payloads = bundle.write()
+            for name, payload in payloads.items():
+                folder.put(f"data/{name}.js", data_file(name, payload))
+            old = {"fingerprint": bundle.fingerprint, "files": sorted(f"data/{name}.js" for name in payloads)}
+        memory[bundle.name] = old
+        tell("write comparisons", done, len(bundles))
+    catalogue = comparisons.catalogue(history, groups, bundles, site.metrics, site.hrefs, baseline=options.baseline)
+    folder.put("data/compare.js", data_file("compare", catalogue))
+    return memory
+
+
+def _shared_data(history: History, folder: Folder, site: Pages) -> None:
+    for month, sessions in sessions_by_month(history).items():
+        folder.put(f"data/sessions/{month}.js", data_file(f"sessions/{month}", sessions))
+    for environment in history.environments:
+        name = f"environments/{slug(environment.id)}"
+        if not (environment.packages and folder.keep([f"data/{name}.js"])):  # its id is the hash of its packages
+            folder.put(f"data/{name}.js", data_file(name, environment_document(environment)))
+    folder.put("data/search.js", data_file("search", {"entries": site.search()}))
+
+
+def _assets(folder: Folder) -> None:
+    for name, content in assets().items():
+        folder.put(f"static/{name}", content)
+
+
+def _pages(
+    history: History, groups: Groups, site: Pages, options: Options, tell: Progress
+) -> Iterator[tuple[str, bytes]]:
+    """Every page and the feed: path and bytes."""
+    frame = _Frame(history, site, options)
+    for done, (path, template, context) in enumerate(documents(history, groups, site, options), start=1):
+        yield path, render(template, site=frame.of(path, template), **context).encode("utf-8", "backslashreplace")
+        tell("write pages", done, len(site.functions))
+    yield "feed.atom", feed.atom(site.changes, title=options.title, last=site.last)
+
+
+def documents(
+    history: History, groups: Groups, site: Pages, options: Options
+) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """Path, template and context of every page."""
+    yield "index.html", "index.html", {"view": site.index()}
+    for suite in site.suites():
+        yield suite.href, "suite.html", {"view": suite}
+    for number in site.functions:
+        view = site.function(number)
+        yield site.hrefs[number], "benchmark.html", {"view": view, "page": script_json(view.page)}
+    yield "compare.html", "compare.html", comparisons.compare_context(options.baseline)
+    yield "bars.html", "bars.html", comparisons.bars_context()
+    tpch = comparisons.tpch_context(history, groups, site)
+    if tpch is not None:
+        yield "tpch.html", "tpch.html", tpch
+    for bisection in history.bisections:
+        yield bisections.href(bisection), "bisect.html", {"view": bisections.view(bisection)}
+
+
+class _Frame:
+    """What every page has: computed once, told apart by where the page is."""
+
+    def __init__(self, history: History, site: Pages, options: Options) -> None:
+        self._names = {
+            name: f"{name}?v={hashlib.blake2b(content, digest_size=6).hexdigest()}" for name, content in assets().items()
+        }
+        self._site = site
+        self._suites = site.suite_links()
+        self._bisections = tuple(
+            LinkView(text=bisections.title(each), href=bisections.href(each)) for each in history.bisections
+        )
+        self._view = SiteView(
+            title=options.title,
+            root="",
+            page="index",
+            path="index.html",
+            metrics=site.metrics,
+            metric=site.metrics[0].key if site.metrics else "duration",
+            suites=self._suites,
+            has_tpch=any(each.path.startswith("tpch/") for each in history.benchmarks),
+            bisections=self._bisections,
+            runs=len(history.runs),
+            sessions=len(history.sessions),
+            first=site.first,
+            last=site.last,
+            version=__version__,
+            assets=self._names,
+        )
+
+    def of(self, path: str, template: str) -> SiteView:
+        root = "../" * path.count("/")
+        return replace(
+            self._view,
+            root=root,
+            path=path,
+            page=template.removesuffix(".html"),
+            suites=tuple(replace(each, href=root + each.href) for each in self._suites),
+            bisections=tuple(replace(each, href=root + each.href) for each in self._bisections),
+        )
