@@ -10,6 +10,7 @@ The recursion runs over many series at once: what it costs is arithmetic, not th
 
 from __future__ import annotations
 
+import itertools
 import math
 from dataclasses import dataclass
 from functools import lru_cache
@@ -100,7 +101,7 @@ def levels(values: Floats, changes: Sequence[Change]) -> tuple[Level, ...]:
     """The levels between the changes of a series; not finite values are left out, an empty level is absent."""
     edges = [0, *(change.index for change in changes), len(values)]
     found = []
-    for start, stop in zip(edges[:-1], edges[1:], strict=True):
+    for start, stop in itertools.pairwise(edges):
         part = values[start:stop]
         part = np.sort(part[np.isfinite(part)])
         if len(part):
@@ -259,8 +260,8 @@ def _refined(each: _Prepared, breaks: list[int]) -> list[int]:
     n = len(each.clipped)
     rough = [0, *(n % each.bin + place * each.bin for place in breaks), n]
     exact: list[int] = []
-    for left, place, right in zip(rough[:-2], rough[1:-1], rough[2:], strict=True):
-        left = exact[-1] if exact else left
+    for rough_left, place, right in zip(rough[:-2], rough[1:-1], rough[2:], strict=True):
+        left = exact[-1] if exact else rough_left
         start, stop = max(left + SHORTEST, place - 2 * each.bin), min(right - SHORTEST, place + 2 * each.bin)
         if stop < start:
             continue

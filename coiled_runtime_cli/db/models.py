@@ -228,3 +228,19 @@ class Metric(Base):
     run_key: Mapped[int] = mapped_column(ForeignKey("run.key"), primary_key=True)
     metric_info_key: Mapped[int] = mapped_column(ForeignKey("metric_info.key"), primary_key=True)
     value: Mapped[float] = mapped_column(Float(53))
+
+
+class Bisection(Base):
+    """One search for the change that made a benchmark slower, as it stands: see core/bisection.py for the document."""
+
+    __tablename__ = "bisection"
+
+    key: Mapped[Key]
+    id: Mapped[str] = mapped_column(unique=True)
+    started: Mapped[Time] = mapped_column(comment="UTC")
+    ended: Mapped[Time | None] = mapped_column(comment="UTC")
+    status: Mapped[str] = mapped_column(comment="running, found, no-change, inconclusive, interrupted")
+    repository: Mapped[str | None]
+    benchmark: Mapped[str | None] = mapped_column(comment="id of the benchmark; NULL: a command was measured")
+    metric: Mapped[str]
+    document: Mapped[Any] = mapped_column(JSON(none_as_null=True))

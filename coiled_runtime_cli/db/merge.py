@@ -1,0 +1,318 @@
+"""Histories of several databases as one: in one numbering and order that depend on what was measured alone."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, replace
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+
+from coiled_runtime_cli.core.history import History, HistoryMetric, RunColumns, RunNote
+from coiled_runtime_cli.core.record import MEASURES
+from coiled_runtime_cli.core.series import current_ids
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Sequence
+
+    from numpy.typing import NDArray
+
+    from coiled_runtime_cli.core.bisection import Bisection
+    from coiled_runtime_cli.core.history import (
+        HistoryBenchmark,
+        HistoryCluster,
+        HistoryEnvironment,
+        HistorySession,
+    )
+    from coiled_runtime_cli.core.series import Alias
+    from coiled_runtime_cli.db.mirror import Rows
+
+Thing = TypeVar("Thing")
+
+#: Columns that mean the same in every database.
+_PLAIN = ("uuid", "outcome", "setup", "call", "teardown", "repeat", "profiled", "start", "end")
+
+_ARTEFACTS = ("performance_report", "cluster_dump", "memray", "py_spy")
+
+
+@dataclass(slots=True)
+class Part:
+    """What one database holds; its rows point to the rest by their keys in it."""
+
+    rows: Rows
+    sessions: dict[int, HistorySession]
+    environments: dict[int, HistoryEnvironment]
+    clusters: dict[int, HistoryCluster]
+    benchmarks: dict[int, HistoryBenchmark]
+    infos: dict[int, tuple[str, str, str, str, float, bool]]  # name, unit, better, display unit, its scale, built in
+    aliases: list[Alias]
+    bisections: list[Bisection]
+
+
+def merge(
+    parts: Sequence[Part],
+    *,
+    since: datetime | None = None,
+    labels: Collection[str] | None = None,
+    suites: Collection[str] | None = None,
+) -> History:
+    """One history of the runs that fit; of a run that several parts have, the first part's is taken."""
+    sessions, session_of = _union([part.sessions for part in parts], lambda each: each.id)
+    environments, environment_of = _union([part.environments for part in parts], lambda each: each.id)
+    clusters, cluster_of = _union([part.clusters for part in parts], lambda each: each.id)
+    benchmarks, benchmark_of = _union(_currently_called(parts), _benchmark_identity)
+    metrics, columns = _metrics(parts)
+
+    def pointed(name: str, places: Sequence[dict[int, int]]) -> NDArray[np.int32]:
+        return _joined([_renumbered(getattr(part.rows, name), of) for part, of in zip(parts, places, strict=True)])
+
+    session, benchmark = pointed("session", session_of), pointed("benchmark", benchmark_of)
+    wanted = np.array(
+        [
+            (since is None or (each.started is not None and each.started >= since))
+            and (labels is None or each.label in labels)
+            for each in sessions
+        ]
+        + [False],  # index -1: a run whose session the database has lost
+        np.bool_,
+    )
+    topical = np.array([*(suites is None or each.suite in suites for each in benchmarks), False], np.bool_)
+    fit = wanted[session] & topical[benchmark]
+    uuid = _joined([part.rows.uuid for part in parts])
+    start = _joined([part.rows.start for part in parts])
+    order = _ordered(start, uuid, fit, several=len(parts) > 1)
+
+    def taken(array: NDArray[Any]) -> NDArray[Any]:
+        return array if order is None else array[order]
+
+    whole: dict[str, NDArray[Any]] = {
+        name: taken(_joined([getattr(part.rows, name) for part in parts])) for name in _PLAIN
+    }
+    values = {key: taken(_joined([column(number) for number in range(len(parts))])) for key, column in columns.items()}
+    kept_sessions, whole["session"] = _kept(sessions, taken(session), _started, also=wanted[:-1])
+    kept_benchmarks, whole["benchmark"] = _kept(benchmarks, taken(benchmark), _benchmark_identity)
+    kept_clusters, whole["cluster"] = _kept(clusters, taken(pointed("cluster", cluster_of)), lambda each: each.id)
+    used = taken(pointed("environment", environment_of))
+    first = _first_use(used, len(environments))
+    numbers = {each.id: number for number, each in enumerate(environments)}
+    kept_environments, whole["environment"] = _kept(environments, used, lambda each: (first[numbers[each.id]], each.id))
+    return History(
+        sessions=kept_sessions,
+        environments=kept_environments,
+        clusters=kept_clusters,
+        benchmarks=kept_benchmarks,
+        metrics=metrics,
+        runs=RunColumns(**whole, values=values),
+        notes=_notes(parts, whole["uuid"]),
+        bisections=_bisections(parts),
+    )
+
+
+def halves(uuid: NDArray[np.void]) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
+    """The two halves of UUIDs as numbers that sort as their bytes do."""
+    pairs = np.ascontiguousarray(uuid).view(">u8").reshape(-1, 2)
+    return pairs[:, 0].astype(np.uint64), pairs[:, 1].astype(np.uint64)
+
+
+def _joined(arrays: Sequence[NDArray[Any]]) -> NDArray[Any]:
+    return arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
+
+
+def _union(
+    parts: Sequence[dict[int, Thing]], identity: Callable[[Thing], Any]
+) -> tuple[list[Thing], list[dict[int, int]]]:
+    """The distinct things of all parts, and for each part the place of each key. Of two accounts the fuller one is kept."""
+    things: list[Thing] = []
+    place: dict[Any, int] = {}
+    places: list[dict[int, int]] = []
+    for part in parts:
+        of: dict[int, int] = {}
+        for key, thing in part.items():
+            number = place.setdefault(identity(thing), len(things))
+            if number == len(things):
+                things.append(thing)
+            elif _fullness(thing) > _fullness(things[number]):
+                things[number] = thing
+            of[key] = number
+        places.append(of)
+    return things, places
+
+
+def _fullness(thing: Any) -> tuple[int, str]:
+    return sum(getattr(thing, each.name) not in (None, (), {}) for each in dataclasses.fields(thing)), repr(thing)
+
+
+def _benchmark_identity(each: HistoryBenchmark) -> tuple[Any, ...]:
+    return (each.id, each.epoch, each.former or "", each.source or "", each.path, each.name, repr(each.params))
+
+
+def _started(each: HistorySession) -> tuple[datetime, str]:
+    return each.started or datetime.min.replace(tzinfo=timezone.utc), each.id
+
+
+def _currently_called(parts: Sequence[Part]) -> list[dict[int, HistoryBenchmark]]:
+    """The benchmarks under their current ids; what one is called now is read from the rows that already say so."""
+    names = current_ids([alias for part in parts for alias in part.aliases])
+    heirs = set(names.values())
+    called: dict[str, HistoryBenchmark] = {}
+    for part in parts:
+        for each in part.benchmarks.values():
+            if each.id in heirs and (each.id not in called or _fullness(each) > _fullness(called[each.id])):
+                called[each.id] = each
+    return [
+        {key: _renamed(each, names.get(each.id, each.id), called) for key, each in part.benchmarks.items()}
+        for part in parts
+    ]
+
+
+def _renamed(each: HistoryBenchmark, current: str, called: dict[str, HistoryBenchmark]) -> HistoryBenchmark:
+    if current == each.id:
+        return each
+    now = called.get(current)
+    if now is None:
+        return replace(each, id=current, former=each.id)
+    return replace(
+        each,
+        id=current,
+        former=each.id,
+        path=now.path,
+        name=now.name,
+        originalname=now.originalname,
+        suite=now.suite,
+        params=now.params,
+    )
+
+
+def _renumbered(keys: NDArray[np.int64], place: dict[int, int]) -> NDArray[np.int32]:
+    """Keys of a database as places in the union; -1 for none, and for what the database does not have."""
+    table = np.full(max(place, default=0) + 2, -1, np.int32)
+    table[np.fromiter(place.keys(), np.int64, len(place))] = np.fromiter(place.values(), np.int32, len(place))
+    return table[np.where((keys < 0) | (keys >= len(table)), len(table) - 1, keys)]
+
+
+def _metrics(
+    parts: Sequence[Part],
+) -> tuple[tuple[HistoryMetric, ...], dict[str, Callable[[int], NDArray[np.float64]]]]:
+    """The metrics, and for each what gives its column in a part."""
+    infos: dict[tuple[str, str, str], tuple[str, float, bool]] = {}
+    for part in parts:
+        for name, unit, better, display_unit, scale, built_in in part.infos.values():
+            infos.setdefault((name, unit, better), (display_unit, scale, built_in))
+    recorded = {
+        part.infos[key][:3] for part in parts for key in np.unique(part.rows.metric_info).tolist() if key in part.infos
+    }
+    built_in = {identity for identity, (*_, own) in infos.items() if own and identity[0] in MEASURES}
+    names = [identity[0] for identity in sorted(built_in | recorded)]
+    metrics: list[HistoryMetric] = []
+    columns: dict[str, Callable[[int], NDArray[np.float64]]] = {}
+    for identity in sorted(
+        built_in | recorded,
+        key=lambda each: (each not in built_in, MEASURES.index(each[0]) if each in built_in else 0, each),
+    ):
+        name, unit, better = identity
+        own = identity in built_in
+        key = name if own or names.count(name) == 1 else f"{name} [{unit}]"
+        key = key if key not in columns else f"{key} ({better} is better)"
+        display_unit, scale, _ = infos[identity]
+        metrics.append(
+            HistoryMetric(
+                key=key,
+                name=name,
+                unit=unit,
+                better=better,
+                display_unit=display_unit,
+                display_scale=scale,
+                built_in=own,
+            )
+        )
+        columns[key] = _measured(parts, MEASURES.index(name)) if own else _recorded(parts, identity)
+    return tuple(metrics), columns
+
+
+def _measured(parts: Sequence[Part], place: int) -> Callable[[int], NDArray[np.float64]]:
+    return lambda number: np.ascontiguousarray(parts[number].rows.values[:, place])
+
+
+def _recorded(parts: Sequence[Part], identity: tuple[str, str, str]) -> Callable[[int], NDArray[np.float64]]:
+    def column(number: int) -> NDArray[np.float64]:
+        part = parts[number]
+        rows = part.rows
+        found = np.full(len(rows.key), np.nan)
+        keys = [key for key, info in part.infos.items() if info[:3] == identity]
+        mine = np.isin(rows.metric_info, keys)
+        place = np.searchsorted(rows.key, rows.metric_run[mine])
+        known = place < len(rows.key)
+        found[place[known]] = rows.metric_value[mine][known]
+        return found
+
+    return column
+
+
+def _ordered(
+    start: NDArray[np.int64], uuid: NDArray[np.void], fit: NDArray[np.bool_], *, several: bool
+) -> NDArray[np.int64] | None:
+    """The rows that fit, each run once, by start and then by UUID; None where that is all of them as they are."""
+    rows = np.flatnonzero(fit)
+    first, second = halves(uuid) if several else (None, None)
+    if first is not None and second is not None:
+        by_uuid = rows[np.lexsort((rows, second[rows], first[rows]))]
+        same = (first[by_uuid][1:] == first[by_uuid][:-1]) & (second[by_uuid][1:] == second[by_uuid][:-1])
+        rows = np.sort(by_uuid[np.concatenate(([True], ~same))]) if len(by_uuid) else by_uuid
+    moments = start[rows]
+    if not bool((np.diff(moments) > 0).all()):
+        place = np.argsort(moments, kind="stable")
+        rows, moments = rows[place], moments[place]
+        twins = moments[1:] == moments[:-1]
+        if twins.any():
+            tied = np.flatnonzero(np.concatenate((twins, [False])) | np.concatenate(([False], twins)))
+            first, second = halves(uuid[rows[tied]])
+            rows[tied] = rows[tied][np.lexsort((second, first, moments[tied]))]
+    if len(rows) == len(fit) and bool((np.diff(rows) > 0).all()):
+        return None
+    return rows
+
+
+def _first_use(codes: NDArray[np.int32], count: int) -> list[int]:
+    """The row that first points to each of ``count`` things."""
+    first = np.full(count + 1, len(codes), np.int64)
+    first[codes[::-1]] = np.arange(len(codes) - 1, -1, -1)  # of several writes to one place the last one stays
+    found: list[int] = first.tolist()
+    return found
+
+
+def _kept(
+    things: Sequence[Thing],
+    codes: NDArray[np.int32],
+    order: Callable[[Thing], Any],
+    *,
+    also: NDArray[np.bool_] | None = None,
+) -> tuple[tuple[Thing, ...], NDArray[np.int32]]:
+    """The things that rows point to (and those of ``also``) in their order, and the rows' new codes."""
+    seen = np.zeros(len(things) + 1, np.bool_)
+    seen[codes] = True
+    keep = seen[: len(things)] if also is None else seen[: len(things)] | also
+    places = sorted(np.flatnonzero(keep).tolist(), key=lambda place: order(things[place]))
+    table = np.full(len(things) + 1, -1, np.int32)
+    table[places] = np.arange(len(places), dtype=np.int32)
+    return tuple(things[place] for place in places), table[codes]
+
+
+def _notes(parts: Sequence[Part], uuid: NDArray[np.void]) -> dict[bytes, RunNote]:
+    """The notes of the runs that are there; of two accounts the first counts."""
+    notes: dict[bytes, RunNote] = {}
+    for part in parts:
+        for raw, failure, *urls in part.rows.notes:
+            artefacts = {name: url for name, url in zip(_ARTEFACTS, urls, strict=True) if url}
+            notes.setdefault(bytes.fromhex(raw), RunNote(failure=failure, artefacts=artefacts))
+    if not notes:
+        return {}
+    wanted, _ = halves(np.frombuffer(b"".join(notes), "V16"))
+    there, _ = halves(uuid)
+    present = {each.tobytes() for each in uuid[np.isin(there, wanted)]}
+    return {raw: notes[raw] for raw in sorted(notes) if raw in present}
+
+
+def _bisections(parts: Sequence[Part]) -> tuple[Bisection, ...]:
+    found = {each.id: each for part in reversed(parts) for each in part.bisections}
+    return tuple(sorted(found.values(), key=lambda each: (each.started, each.id)))
