@@ -18,7 +18,7 @@ from coiled_runtime_cli.report.render import render
 from coiled_runtime_cli.report.views import LinkView, SiteView
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping
 
     from coiled_runtime_cli.core.history import History
     from coiled_runtime_cli.report.digest import UnitDigest
@@ -190,7 +190,7 @@ def _pages(
     for done, (path, template, context) in enumerate(documents(history, groups, site, options), start=1):
         yield path, render(template, site=frame.of(path, template), **context).encode("utf-8", "backslashreplace")
         tell("write pages", done, len(site.functions))
-    yield "feed.atom", feed.atom(site.changes, title=options.title, last=site.last)
+    yield "feed.atom", feed.atom(site.changes.all, title=options.title, last=site.last)
 
 
 def documents(
@@ -217,7 +217,8 @@ class _Frame:
 
     def __init__(self, history: History, site: Pages, options: Options) -> None:
         self._names = {
-            name: f"{name}?v={hashlib.blake2b(content, digest_size=6).hexdigest()}" for name, content in assets().items()
+            name: f"{name}?v={hashlib.blake2b(content, digest_size=6).hexdigest()}"
+            for name, content in assets().items()
         }
         self._site = site
         self._suites = site.suite_links()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import bisect
 import hashlib
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
@@ -15,31 +14,38 @@ from coiled_runtime_cli.report.text import value_text
 from coiled_runtime_cli.report.views import ChangeView, LinkView, MovedView, SparkView
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
-    from coiled_runtime_cli.core.history import History, HistoryEnvironment
-    from coiled_runtime_cli.report.digest import ChangeDigest, UnitDigest
+    from coiled_runtime_cli.core.history import History
+    from coiled_runtime_cli.core.record import Package
+    from coiled_runtime_cli.report.digest import ChangeDigest, MetricDigest, UnitDigest
     from coiled_runtime_cli.report.groups import Groups, Unit
     from coiled_runtime_cli.report.views import MetricView
 
-#: Packages that are named beside a change, and findings that are listed as alike.
-_MOVED, _ALIKE = 12, 20
+#: False discovery rate of what is shown, packages that are named beside a change, and findings that are listed as alike.
+FALSE_DISCOVERIES, _MOVED, _ALIKE = 0.05, 12, 20
+
+#: Packages that are named first: what is measured, then what it stands on.
+_FIRST = ("dask", "distributed", "dask-expr", "numpy", "pandas", "pyarrow")
 
 _DAY = 86_400_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Found:
+class Found:
+    """A finding with what a page needs to draw it. Times are milliseconds since the epoch."""
+
     view: ChangeView
     function: int
     unit: str
     series: int
     good: int
     bad: int
+    better: str
 
 
 class Changes:
-    """Every finding of the history, the newest first."""
+    """Every finding of a history, the newest first, of each moment the largest first."""
 
     def __init__(
         self,
@@ -50,19 +56,188 @@ class Changes:
         hrefs: Mapping[int, str],
         suites: Mapping[str, str],
     ) -> None:
-        self._history = history
         self._groups = groups
         self._metrics = metrics
         self._hrefs = hrefs
         self._suites = suites
-        self._environments = {each.id: each for each in history.environments}
-        self._diffs: dict[tuple[str | None, str | None], tuple[MovedView, ...]] = {}
+        self._packages = {each.id: each.packages for each in history.environments}
+        self._pythons = {each.id: each.python for each in history.environments}
         self._hosts = {each.id: each.host_fingerprint for each in history.sessions}
+        self._diffs: dict[tuple[str, str], tuple[tuple[MovedView, ...], int]] = {}
         self._newest = max((each.last for each in digests if each.last is not None), default=0)
-        self._found = self._alike(self._findings(digests))
-        self._by_id = {each.view.id: each for each in self._found}
-        self._by_function: dict[int, list[_Found]] = {}
+        self._found = self._related(list(self._findings(digests)))
+        self._by_function: dict[int, list[Found]] = {}
         for each in self._found:
             self._by_function.setdefault(each.function, []).append(each)
-        #: How to link to commits of the packages that the history knows, for the browser.
-        self.forges = forge.templates()
+
+    @property
+    def all(self) -> tuple[ChangeView, ...]:
+        return tuple(each.view for each in self._found)
+
+    def of_function(self, function: int) -> Sequence[Found]:
+        return self._by_function.get(function, [])
+
+    def recent(self, days: int, limit: int) -> tuple[tuple[ChangeView, ...], int]:
+        """The findings of the last days: of those with one cause the largest, at most ``limit``; and how many are older."""
+        start = self._newest - days * _DAY
+        late = [each for each in self._found if each.bad >= start]
+        told: set[str] = set()
+        shown: list[ChangeView] = []
+        for each in sorted(late, key=lambda one: (-one.bad // _DAY, -_size(one.view.ratio), one.view.id)):
+            if each.view.id in told:
+                continue
+            told.update(self._alike[each.view.id])
+            shown.append(each.view)
+        return tuple(shown[:limit]), len(self._found) - len(late)
+
+    def document(self, found: Found) -> dict[str, Any]:
+        """A finding for the browser."""
+        view = found.view
+        return {
+            "id": view.id,
+            "metric": view.metric.key,
+            "unit": found.unit,
+            "series": found.series,
+            "good": found.good,
+            "time": found.bad,
+            "kind": view.kind,
+            "ratio": view.ratio,
+            "low": view.low,
+            "high": view.high,
+        }
+
+    def _findings(self, digests: Sequence[UnitDigest]) -> Iterator[Found]:
+        """All changes that are still findings among all that was tested."""
+        candidates = [
+            (unit, index, key, digest, place)
+            for unit, each in zip(self._groups.units, digests, strict=True)
+            for index, series in enumerate(each.series)
+            for key, digest in series.metrics.items()
+            for place in range(len(digest.changes))
+        ]
+        # each change is a test, beside the series that were searched and had none
+        searched = sum(each.tested for each in digests) + len(candidates)
+        sure = detect.q_values([digest.changes[place].p_value for *_, digest, place in candidates], searched)
+        for (unit, index, key, digest, place), q in zip(candidates, sure, strict=True):
+            if q <= FALSE_DISCOVERIES and key in self._metrics:
+                yield self._finding(unit, index, self._metrics[key], digest, place, q)
+
+    def _finding(self, unit: Unit, index: int, metric: MetricView, digest: MetricDigest, place: int, q: float) -> Found:
+        change, series = digest.changes[place], unit.series[index]
+        function = self._groups.functions[unit.function]
+        runtime = self._groups.runtimes[unit.runtime]
+        later = [each.after for each in digest.changes[place + 1 :]]
+        moved, more = self._moved(change)
+        name = f"{unit.name}|{series.benchmark}|{series.epoch}|{metric.key}|{change.bad_uuid}"
+        token = hashlib.sha256(name.encode("utf-8", "backslashreplace")).hexdigest()[:12]
+        state = {
+            "metric": metric.key,
+            "runtime": runtime.id,
+            "run": change.bad_uuid,
+            "change": token,
+        }
+        view = ChangeView(
+            id=token,
+            kind=kind_of(change.ratio, metric.better),
+            state=detect.state(change.before, later, change.held),
+            metric=metric,
+            benchmark=series.benchmark,
+            name=series.name,
+            suite=self._suites[function.path],
+            href=f"{self._hrefs[unit.function]}#" + "&".join(f"{key}={quote(text)}" for key, text in state.items()),
+            runtime=runtime.text,
+            since=_moment(change.bad),
+            before=value_text(change.before, metric),
+            after=value_text(change.after, metric),
+            ratio=change.ratio,
+            low=change.low,
+            high=change.high,
+            q=q,
+            last_good=_moment(change.good),
+            spark=_spark(change, metric),
+            moved=moved,
+            more_moved=more,
+        )
+        return Found(
+            view=view,
+            function=unit.function,
+            unit=f"b/{unit.name}",
+            series=index,
+            good=change.good,
+            bad=change.bad,
+            better=metric.better,
+        )
+
+    def _related(self, found: list[Found]) -> list[Found]:
+        """Order the findings, and tell each which others have its cause: one direction, one stretch of time."""
+        groups: dict[tuple[str, int], list[Found]] = {}
+        for kind in ("regression", "improvement"):
+            mine = [each for each in found if each.view.kind == kind]
+            for each, number in zip(mine, detect.ranges([(one.good, one.bad) for one in mine]), strict=True):
+                groups.setdefault((kind, number), []).append(each)
+        self._alike: dict[str, list[str]] = {}
+        related: list[Found] = []
+        for members in groups.values():
+            members.sort(key=lambda one: (-_size(one.view.ratio), one.view.id))
+            ids = [each.view.id for each in members]
+            links = [LinkView(text=_title(each.view), href=each.view.href) for each in members]
+            for place, each in enumerate(members):
+                others = (*links[:place], *links[place + 1 :])
+                self._alike[each.view.id] = ids
+                related.append(replace(each, view=replace(each.view, alike=others[:_ALIKE])))
+        return sorted(related, key=lambda one: (-one.bad, -_size(one.view.ratio), one.view.id))
+
+    def _moved(self, change: ChangeDigest) -> tuple[tuple[MovedView, ...], int]:
+        host: list[MovedView] = []
+        before, after = self._hosts.get(change.good_session), self._hosts.get(change.bad_session)
+        if before is not None and after is not None and before != after:
+            host = [MovedView(name="host", before=before[:6], after=after[:6])]
+        if change.good_environment is None or change.bad_environment is None:
+            return tuple(host), 0
+        pair = (change.good_environment, change.bad_environment)
+        if pair not in self._diffs:
+            self._diffs[pair] = self._diff(*pair)
+        moved, more = self._diffs[pair]
+        return (*host, *moved), more
+
+    def _diff(self, before: str, after: str) -> tuple[tuple[MovedView, ...], int]:
+        moved = []
+        if self._pythons[before] != self._pythons[after]:
+            moved.append(MovedView(name="python", before=self._pythons[before], after=self._pythons[after]))
+        changes = forge.package_changes(self._packages[before], self._packages[after])
+        rank = {name: place for place, name in enumerate(_FIRST)}
+        for each in sorted(changes, key=lambda one: (rank.get(one.name, len(rank)), one.name)):
+            moved.append(
+                MovedView(name=each.name, before=_version(each.before), after=_version(each.after), url=each.url)
+            )
+        return tuple(moved[:_MOVED]), max(0, len(moved) - _MOVED)
+
+
+def _version(package: Package | None) -> str | None:
+    if package is None:
+        return None
+    version = package.version or "of no version"
+    if package.commit and package.commit[:7] not in version:
+        version = f"{version} ({package.commit[:8]})"
+    return f"{version}, changed" if package.dirty else version
+
+
+def _title(view: ChangeView) -> str:
+    return f"{view.name}, {view.metric.label.lower()}"
+
+
+def _spark(change: ChangeDigest, metric: MetricView) -> SparkView:
+    step = 100 / max(1, len(change.spark) - 1)
+    return SparkView(
+        points=tuple(None if y is None else (round(x * step), 100 - y) for x, y in enumerate(change.spark)),
+        at=round((change.spark_at - 0.5) * step),
+        label=f"{metric.label} before and after the change",
+    )
+
+
+def _size(ratio: float) -> float:
+    return max(ratio, 1 / ratio)
+
+
+def _moment(milliseconds: int) -> datetime:
+    return datetime.fromtimestamp(milliseconds / 1000, timezone.utc)

@@ -178,7 +178,7 @@ class _Reader:
         self, rows: NDArray[np.int64], values: NDArray[np.float64], steps: Sequence[changepoint.Change]
     ) -> MetricDigest:
         start = self._history.runs.start
-        ends = [*(step.index for step in steps[1:]), len(rows)]
+        ends = [*(step.index for step in steps[1:]), len(rows)][: len(steps)]
         return MetricDigest(
             n=len(rows),
             levels=tuple(

@@ -229,7 +229,8 @@ def _cluster_text(cluster: HistoryCluster | None) -> str:
     if cluster is None:
         return "no cluster"
     workers = cluster.spec.get("n_workers")
-    return f"{cluster.kind or 'cluster'}{f' of {workers}' if isinstance(workers, int) else ''}"
+    size = f" of {workers}" if isinstance(workers, int) else ""
+    return f"{cluster.kind or 'unknown'} cluster{size}"
 
 
 def _host_text(host: dict[str, Any], fingerprint: str) -> str:

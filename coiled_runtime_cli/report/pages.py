@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from coiled_runtime_cli.core import forge
 from coiled_runtime_cli.report import highlight
 from coiled_runtime_cli.report.changes import Changes
 from coiled_runtime_cli.report.digest import spark_points
@@ -31,7 +32,7 @@ from coiled_runtime_cli.report.views import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from coiled_runtime_cli.core.history import History, HistoryMetric
     from coiled_runtime_cli.report.digest import SeriesDigest, UnitDigest
@@ -123,12 +124,12 @@ class Pages:
         )
 
     def index(self) -> IndexView:
-        recent = self.changes.recent(self._window, LISTED)
+        recent, older = self.changes.recent(self._window, LISTED)
         duration = self._metric.get("duration")
         health = Health(self._history, self._groups, duration, self.hrefs).views() if duration else ()
         return IndexView(
             changes=recent,
-            older=self.changes.count - self.changes.count_recent(self._window),
+            older=older,
             window=self._window,
             health=health,
             suites=self.suites(),
@@ -157,7 +158,7 @@ class Pages:
             summary=_summary(source),
             runtimes=tuple(runtimes),
             series=tuple(self._series_row(each) for each in members),
-            changes=tuple(replace(each, href=f"#{each.href.partition('#')[2]}") for each in changes),
+            changes=tuple(_here(each.view) for each in changes),
             epochs=self._epochs(members, versions),
             former=tuple(sorted({each.former for each in versions if each.former})),
             source=highlight.python(source) if source else None,
@@ -180,7 +181,7 @@ class Pages:
                     for unit, runtime in zip(busiest, runtimes, strict=True)
                 ],
                 "metrics": [metric_document(each) for each in metrics],
-                "forges": self.changes.forges,
+                "forges": dict(forge.templates()),
                 "changes": [self.changes.document(each) for each in changes],
             },
         )
@@ -223,9 +224,7 @@ class Pages:
 
     def search(self) -> list[dict[str, str]]:
         """What the search box finds: tests, suites, metrics, versions; ``href`` from the site's folder."""
-        entries = [
-            {"kind": "suite", "text": each.text, "href": each.href, "more": ""} for each in self.suite_links()
-        ]
+        entries = [{"kind": "suite", "text": each.text, "href": each.href, "more": ""} for each in self.suite_links()]
         for number in self._units:
             function = self._groups.functions[number]
             suite, href = self._suite_names[function.path], self.hrefs[number]
@@ -271,7 +270,7 @@ class Pages:
         level = _level(busiest.digest, "duration")
         shifts = [shift for each in members if (shift := self._shift(each.digest)) is not None]
         last = max((each.digest.last for each in members if each.digest.last is not None), default=None)
-        kinds = [change.kind for change in self.changes.of_function(number) if change.state != "fixed"]
+        kinds = [each.view.kind for each in self.changes.of_function(number) if each.view.state != "fixed"]
         metric = self._metric.get("duration")
         return FunctionRow(
             name=function.name,
@@ -387,6 +386,12 @@ def metric_document(metric: MetricView) -> dict[str, Any]:
         "scale": metric.scale,
         "better": metric.better,
     }
+
+
+def _here(change: ChangeView) -> ChangeView:
+    """A change as the page of its own function links to it, and to those that are alike."""
+    alike = tuple(replace(each, href=f"../{each.href}") for each in change.alike)
+    return replace(change, href=f"#{change.href.partition('#')[2]}", alike=alike)
 
 
 def _suite_names(functions: Iterable[Function]) -> dict[str, str]:

@@ -10,7 +10,6 @@ from coiled_runtime_cli.report.text import ratio_text
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from coiled_runtime_cli.core.compare import Comparison
     from coiled_runtime_cli.report.views import ChangeView, HealthView, IndexView
 
 #: Rows of each table: a comment is read in a minute or not at all.
@@ -104,7 +103,9 @@ def _health(views: Sequence[HealthView], flavour: str) -> Iterator[str]:
                 tuple((kind, each.name, each.what, each.detail or "") for kind, each in troubles[:_ROWS]),
                 caption=f"and {len(troubles) - _ROWS} more" if len(troubles) > _ROWS else None,
             )
-            yield _folded(markdown(table), _count(len(troubles), "benchmark") + " to look at", flavour, len(troubles) > 5)
+            yield _folded(
+                markdown(table), _count(len(troubles), "benchmark") + " to look at", flavour, len(troubles) > 5
+            )
 
 
 def _folded(text: str, title: str, flavour: str, long: bool) -> str:
