@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from coiled_runtime_cli.core.quantity import seconds_text
 from coiled_runtime_cli.report.figures import bisection as figures
 from coiled_runtime_cli.report.groups import slug
-from coiled_runtime_cli.report.text import value_text
+from coiled_runtime_cli.report.text import ratio_text, value_text
 from coiled_runtime_cli.report.views import BisectionView, LinkView, MetricView
 
 if TYPE_CHECKING:
@@ -61,6 +61,8 @@ def view(bisection: Bisection) -> BisectionView:
         message=bisection.message,
         values=figures.values(bisection, label=metric.label, unit=metric.unit, scale=metric.scale),
         posterior=figures.posterior(bisection),
+        culprit_index=culprit,
+        probabilities=tuple(_finite(each.probability) for each in bisection.candidates),
     )
 
 
@@ -117,25 +119,21 @@ def _change(effect: Effect | None, metric: MetricView) -> str:
     more, less = ("slower", "faster") if metric.unit in {"s", "ms", "us"} else ("higher", "lower")
     if effect is None or not math.isfinite(effect.ratio) or effect.ratio <= 0:
         return "change"
-    return f"{_size(abs(effect.ratio - 1))} {more if effect.ratio > 1 else less}"
+    text = ratio_text(effect.ratio)
+    if text[0] in "x/":  # from twice or half on
+        return f"{text[1:]} times {more if text[0] == 'x' else less}"
+    return f"{text.lstrip('+-')} {more if effect.ratio > 1 else less}"
 
 
 def _effect(effect: Effect) -> str:
-    text = _signed(effect.ratio)
+    text = ratio_text(effect.ratio)
     if effect.low is None or effect.high is None:
         return text
-    return f"{text} ({_signed(effect.low)} to {_signed(effect.high)})"
+    return f"{text} ({ratio_text(effect.low)} to {ratio_text(effect.high)})"
 
 
-def _signed(ratio: float) -> str:
-    if not math.isfinite(ratio):
-        return "unknown"
-    return f"{'+' if ratio >= 1 else '−'}{_size(abs(ratio - 1))}"
-
-
-def _size(part: float) -> str:
-    percent = 100 * part
-    return f"{percent:.1f} %" if percent < 10 else f"{percent:.0f} %"
+def _finite(value: float | None) -> float | None:
+    return value if value is not None and math.isfinite(value) else None
 
 
 def _share(probability: float) -> str:

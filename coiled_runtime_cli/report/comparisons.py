@@ -191,6 +191,7 @@ def catalogue(
         ],
         **_sessions(history, groups),
         "bundles": {each.name.removeprefix("c/"): {"rows": each.rows, "metrics": list(each.metrics)} for each in parts},
+        "tpch": {"sessions": _tpch_sessions(history)},
         "baseline": baseline,
         "last": None if newest == NO_TIME else newest // 1000,
     }
@@ -264,6 +265,18 @@ def _sessions(history: History, groups: Groups) -> dict[str, Any]:
             "runs": column(counts.astype(np.uint32)),
         },
     }
+
+
+def _tpch_sessions(history: History) -> list[int]:
+    """Places, among the sessions with runs, of those that ran TPC-H."""
+    runs = history.runs
+    measures = np.array([tpch(each) is not None for each in history.benchmarks], np.bool_)
+    if not len(runs) or not measures.any():
+        return []
+    found: list[int] = np.searchsorted(
+        np.unique(runs.session), np.unique(runs.session[measures[runs.benchmark]])
+    ).tolist()
+    return found
 
 
 def _environments(history: History, indexes: NDArray[np.int32]) -> tuple[NDArray[np.int64], list[dict[str, Any]]]:

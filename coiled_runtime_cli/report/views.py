@@ -241,3 +241,5 @@ class BisectionView:
     message: str | None
     values: dict[str, Any]  # Plotly figure: values by candidate
     posterior: dict[str, Any]  # Plotly figure
+    culprit_index: int | None = None  # into ``candidates``
+    probabilities: tuple[float | None, ...] = ()  # of the candidates, to sort by

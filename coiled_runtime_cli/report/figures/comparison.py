@@ -1,6 +1,6 @@
 """Two arms side by side: effects with their intervals, and how sure each of many sizes of effect is.
 
-The browser computes the arrays, since it chooses the arms; ``{"each": name, "of": trace}`` stands for one trace for each of a list.
+The browser computes the arrays, since it chooses the arms; ``{"each": name, "of": trace}`` stands for one trace for each item.
 """
 
 from __future__ import annotations

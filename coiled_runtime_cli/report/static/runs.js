@@ -305,17 +305,24 @@
     return cut.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;");
   }
 
-  /* A ratio as a change: 1.031 is "+3.1 %", 0.5 is "−50 %", 4 is "4.0 times". */
+  /* A ratio as a change, as report/text.py writes it: "+3.1 %", "-12 %", "x3.2", "/3.2". */
   function change(ratio) {
-    if (!Number.isFinite(ratio)) return "";
-    if (ratio >= 3) return `${ratio < 10 ? ratio.toFixed(1) : Math.round(ratio)} times`;
-    const size = Math.abs(ratio - 1) * 100;
-    const digits = size < 9.95 ? size.toFixed(1) : String(Math.round(size));
-    return Number(digits) === 0 ? "0 %" : `${ratio > 1 ? "+" : "−"}${digits} %`;
+    if (!(Number.isFinite(ratio) && ratio > 0)) return "?";
+    if (ratio >= 2) return `x${ratio >= 9.95 ? Math.round(ratio).toLocaleString("en") : ratio.toFixed(1)}`;
+    if (ratio <= 0.5) return `/${ratio <= 1 / 9.95 ? Math.round(1 / ratio).toLocaleString("en") : (1 / ratio).toFixed(1)}`;
+    const percent = (ratio - 1) * 100;
+    const text = Math.abs(percent).toFixed(Math.abs(percent) >= 9.95 ? 0 : 1);
+    return `${Number(text) === 0 ? "0.0" : (percent > 0 ? "+" : "-") + text} %`;
+  }
+
+  /* The size of a change within a sentence: "3.1 %", "3.2 times". */
+  function size(ratio) {
+    const text = change(ratio);
+    return /^[x/]/.test(text) ? `${text.slice(1)} times` : text.replace(/^[+-]/, "");
   }
 
   crt.runs = {
     KINDS, FAILED, MOST_SESSIONS, BEFORE,
-    catalogue, parse, select, suggestions, usual, read, fill, plain, change, date, labelOf, environmentOf, runtimesOf,
+    catalogue, parse, select, suggestions, usual, read, fill, plain, change, size, date, labelOf, environmentOf, runtimesOf,
   };
 })();

@@ -115,5 +115,103 @@
     return total + lost;
   }
 
-  crt.stats = { logGamma, incompleteBeta, studentCdf, studentQuantile, quantile, medianInterval, sum };
+  function logs(values) {
+    return Array.from(values)
+      .filter((each) => Number.isFinite(each) && each > 0)
+      .map(Math.log);
+  }
+
+  function moments(values) {
+    const mean = sum(values) / values.length;
+    return { mean, variance: values.length < 2 ? NaN : sum(values.map((each) => (each - mean) ** 2)) / (values.length - 1) };
+  }
+
+  /* Geometric means of two sets of values, their ratio, and Welch's interval on logarithms (Welch 1947, Satterthwaite). */
+  function comparison(baseline, contender) {
+    const a = logs(baseline);
+    const b = logs(contender);
+    const found = {
+      n: [a.length, b.length], ratio: null, low: null, high: null, before: null, after: null, error: null, df: null,
+      p: null, q: null, detectable: null, verdict: "few",
+    };
+    if (!a.length || !b.length) return found;
+    const one = moments(a);
+    const other = moments(b);
+    Object.assign(found, { before: Math.exp(one.mean), after: Math.exp(other.mean), ratio: Math.exp(other.mean - one.mean) });
+    if (a.length < 2 || b.length < 2) return found;
+    const parts = [one.variance / a.length, other.variance / b.length];
+    const spread = parts[0] ** 2 / (a.length - 1) + parts[1] ** 2 / (b.length - 1);
+    found.error = Math.sqrt(parts[0] + parts[1]);
+    found.df = spread > 0 ? (parts[0] + parts[1]) ** 2 / spread : a.length + b.length - 2;
+    const quantile = studentQuantile(0.975, found.df);
+    const half = quantile * found.error;
+    found.low = Math.exp(other.mean - one.mean - half);
+    found.high = Math.exp(other.mean - one.mean + half);
+    found.p = twoSided(other.mean - one.mean, found.error, found.df);
+    found.detectable = Math.expm1((quantile + studentQuantile(0.8, found.df)) * found.error);
+    return found;
+  }
+
+  function twoSided(difference, error, df) {
+    if (error === 0) return difference === 0 ? 1 : 0;
+    return 2 * studentCdf(-Math.abs(difference) / error, df);
+  }
+
+  /* How sure it is that the ratio lies beyond 1 + threshold, on the threshold's side. */
+  function confidenceBeyond({ ratio, error, df }, threshold) {
+    if (error === null) return 0;
+    const beyond = Math.log(ratio) - Math.log1p(threshold);
+    const signed = threshold < 0 ? -beyond : beyond;
+    if (error === 0) return signed > 0 ? 1 : 0;
+    return studentCdf(signed / error, df);
+  }
+
+  /* Benjamini and Hochberg's adjusted p values; null stays null. */
+  function adjusted(p) {
+    const known = Array.from(p.keys()).filter((each) => p[each] !== null).sort((one, other) => p[other] - p[one]);
+    const q = p.map(() => null);
+    let least = 1;
+    known.forEach((index, place) => {
+      least = Math.min(least, (p[index] * known.length) / (known.length - place));
+      q[index] = least;
+    });
+    return q;
+  }
+
+  /* Give each comparison of a family its adjusted p and its verdict. */
+  function judge(comparisons, { smallest = 0.05, better = "lower", rate = 0.05 } = {}) {
+    const q = adjusted(comparisons.map((each) => each.p));
+    comparisons.forEach((each, index) => {
+      each.q = q[index];
+      if (each.low === null) each.verdict = "few";
+      else if (each.low > 1 - smallest && each.high < 1 + smallest) each.verdict = "same";
+      else if (each.q <= rate) each.verdict = each.ratio > 1 === (better !== "higher") ? "worse" : "better";
+      else each.verdict = "inconclusive";
+    });
+  }
+
+  /* The geometric mean of many ratios, with Student's interval over tests. */
+  function overall(comparisons) {
+    const values = logs(comparisons.map((each) => each.ratio).filter((each) => each !== null));
+    if (!values.length) return { ratio: null, low: null, high: null, n: 0 };
+    const { mean, variance } = moments(values);
+    const n = values.length;
+    if (n < 2) return { ratio: Math.exp(mean), low: null, high: null, n };
+    const half = studentQuantile(0.975, n - 1) * Math.sqrt(variance / n);
+    return { ratio: Math.exp(mean), low: Math.exp(mean - half), high: Math.exp(mean + half), n };
+  }
+
+  crt.stats = {
+    comparison,
+    confidenceBeyond,
+    judge,
+    overall,
+    logGamma,
+    incompleteBeta,
+    studentCdf,
+    studentQuantile,
+    quantile,
+    medianInterval,
+    sum,
+  };
 })(typeof globalThis === "undefined" ? window : globalThis);

@@ -1,0 +1,744 @@
+/* The compare page: two arms chosen by a person, every test that both ran, and what can be said of them. */
+"use strict";
+
+(function () {
+  const { change, plain, size } = crt.runs;
+
+  /* Tests of a chart at first: the ends of the order are what is looked at. */
+  const CHARTED = 40;
+
+  const VERDICTS = ["worse", "better", "same", "inconclusive", "few"];
+  const COLOURS = { worse: "regression", better: "improvement", same: "muted", inconclusive: "muted", few: "muted" };
+  const SYMBOLS = {
+    worse: "triangle-right",
+    better: "triangle-left",
+    same: "circle",
+    inconclusive: "circle-open",
+    few: "x-thin-open",
+  };
+
+  crt.page("compare", async (main) => {
+    const page = JSON.parse(main.querySelector("#page").textContent);
+    const result = main.querySelector("#result");
+    let known;
+    try {
+      known = await crt.runs.catalogue();
+    } catch (error) {
+      return say(result, "The catalogue of sessions could not be read.", error.message);
+    }
+    if (!known.sessions.count) {
+      main.querySelector("#arms").hidden = true;
+      main.querySelector("#filters").hidden = true;
+      return say(result, "There are no runs to compare yet.", "Run crt bench twice, then crt report again.");
+    }
+    const view = new Compare(main, page, known);
+    crt.state.on(() => view.update());
+    document.addEventListener("crt:metric", () => view.update());
+    return view.update();
+  });
+
+  function say(place, what, more) {
+    place.replaceChildren(
+      crt.el("div", { class: "empty" }, crt.el("p", { class: "empty-what" }, what), crt.el("p", {}, more || "")),
+    );
+  }
+
+  class Compare {
+    constructor(main, page, known) {
+      this.main = main;
+      this.page = page;
+      this.known = known;
+      this.result = main.querySelector("#result");
+      this.usual = crt.runs.usual(known);
+      this.boxes = { a: this.box("a"), b: this.box("b") };
+      this.turn = 0;
+      this.all = { forest: false, confidence: false };
+      this.controls();
+    }
+
+    /* One selection box: kind, value, what it means. */
+    box(arm) {
+      const place = this.main.querySelector(`[data-arm=${arm}]`);
+      const found = {};
+      for (const part of ["kind", "value", "from", "to", "says", "list"]) {
+        found[part] = place.querySelector(`[data-part=${part}]`);
+      }
+      for (const [kind, text] of Object.entries(crt.runs.KINDS)) {
+        found.kind.append(crt.el("option", { value: kind }, text));
+      }
+      found.kind.addEventListener("change", () => {
+        const kind = found.kind.value;
+        const first = crt.runs.suggestions(this.known, kind)[arm === "b" ? 0 : 1];
+        const only = crt.runs.suggestions(this.known, kind)[0];
+        if (kind === "dates") return this.choose(arm, `dates:${this.month(arm)}`);
+        return this.choose(arm, `${kind}:${(first || only || { value: "" }).value}`);
+      });
+      found.value.addEventListener("change", () => this.choose(arm, `${found.kind.value}:${found.value.value.trim()}`));
+      for (const each of [found.from, found.to]) {
+        each.addEventListener("change", () => this.choose(arm, `dates:${found.from.value}..${found.to.value}`));
+      }
+      return found;
+    }
+
+    /* The last 30 days of the history for B, the 30 before them for A. */
+    month(arm) {
+      const last = (this.known.last || 0) - (arm === "a" ? 30 : 0) * 86400000;
+      return `${crt.runs.date(last - 29 * 86400000)}..${crt.runs.date(last)}`;
+    }
+
+    choose(arm, text) {
+      crt.state.set({ [arm]: text });
+      this.update();
+    }
+
+    controls() {
+      const find = (name) => this.main.querySelector(`#${name}`);
+      this.suite = find("suite");
+      this.filter = find("filter");
+      this.effect = find("effect");
+      for (const suite of Array.from(new Set(this.known.benchmarks.map((each) => each.suite))).sort()) {
+        this.suite.append(crt.el("option", { value: suite }, suite));
+      }
+      find("swap").addEventListener("click", () => {
+        const { a, b } = this.chosen();
+        crt.state.set({ a: b, b: a });
+        this.update();
+      });
+      this.suite.addEventListener("change", () => this.set("suite", this.suite.value || null));
+      this.filter.addEventListener("input", () => this.set("q", this.filter.value.trim() || null));
+      this.effect.addEventListener("change", () => {
+        const value = Number(this.effect.value);
+        this.set("effect", value > 0 && value < 100 && value !== 5 ? String(value) : null);
+      });
+    }
+
+    set(key, value) {
+      crt.state.set({ [key]: value });
+      this.update();
+    }
+
+    chosen() {
+      return { a: crt.state.get("a") ?? this.usual.a, b: crt.state.get("b") ?? this.usual.b };
+    }
+
+    /* Everything follows from the address: read it, load what is not there yet, draw. */
+    async update() {
+      const turn = ++this.turn;
+      const { a, b } = this.chosen();
+      const arms = { a: crt.runs.select(this.known, a), b: crt.runs.select(this.known, b) };
+      for (const arm of ["a", "b"]) this.show(arm, arms[arm]);
+      this.suite.value = crt.state.get("suite") ?? "";
+      if (document.activeElement !== this.filter) this.filter.value = crt.state.get("q") ?? "";
+      if (document.activeElement !== this.effect) this.effect.value = String(100 * this.smallest());
+      if (!arms.a.sessions.length || !arms.b.sessions.length) return this.missing(arms);
+      const metric = this.known.metrics.find((each) => each.key === crt.metric()) || this.known.metrics[0];
+      const key = JSON.stringify([a, b, metric && metric.key]);
+      if (this.key !== key) {
+        this.result.setAttribute("aria-busy", "true");
+        try {
+          const tests = await this.tests(arms, metric);
+          if (turn !== this.turn) return undefined;
+          this.tests_ = tests;
+          this.key = key;
+        } catch (error) {
+          if (turn !== this.turn) return undefined;
+          this.key = null;
+          return say(this.result, "The runs of this comparison could not be read.", error.message);
+        } finally {
+          if (turn === this.turn) this.result.removeAttribute("aria-busy");
+        }
+      }
+      return this.draw(arms, metric);
+    }
+
+    show(arm, selection) {
+      const box = this.boxes[arm];
+      const kind = selection.kind || "label";
+      const dates = kind === "dates";
+      box.kind.value = kind;
+      box.value.hidden = dates;
+      box.from.parentElement.hidden = !dates;
+      if (dates) [box.from.value, box.to.value] = selection.value.split("..").concat("").slice(0, 2);
+      else if (document.activeElement !== box.value || box.value.value === "") box.value.value = selection.value;
+      if (box.offered !== kind) {
+        box.offered = kind;
+        box.list.replaceChildren(
+          ...crt.runs
+            .suggestions(this.known, kind)
+            .map((each) => crt.el("option", { value: each.value }, each.text)),
+        );
+      }
+      box.says.replaceChildren(...this.describe(arm, selection));
+    }
+
+    describe(arm, selection) {
+      const { sessions } = this.known;
+      if (!selection.sessions.length) {
+        const none = selection.value === "" && selection.kind !== "label" ? "Nothing chosen." : "No session fits.";
+        if (!selection.nearest) return [none];
+        const offer = crt.el("button", { type: "button", class: "link" }, selection.nearest);
+        offer.addEventListener("click", () => this.choose(arm, selection.nearest));
+        return [`${none} Did you mean `, offer, "?"];
+      }
+      const first = crt.runs.date(sessions.started[selection.sessions[selection.sessions.length - 1]]);
+      const last = crt.runs.date(sessions.started[selection.sessions[0]]);
+      const said = [
+        plural(selection.sessions.length, "session"),
+        plural(selection.runs, "run"),
+        first === last ? last : `${first} to ${last}`,
+      ].join(" · ");
+      if (selection.total <= selection.sessions.length) return [said];
+      return [`The newest ${said}; ${(selection.total - selection.sessions.length).toLocaleString("en")} older are left out.`];
+    }
+
+    missing(arms) {
+      this.key = null;
+      if (this.known.sessions.count === 1 && arms.b.sessions.length) {
+        return say(this.result, "There is one session only.", "A second one, and there is something to compare.");
+      }
+      const which = ["a", "b"].filter((arm) => !arms[arm].sessions.length).map((arm) => arm.toUpperCase());
+      return say(this.result, `Nothing fits ${which.join(" and ")}.`, "Choose sessions above; suggestions come as you type.");
+    }
+
+    smallest() {
+      const value = Number(crt.state.get("effect"));
+      return value > 0 && value < 100 ? value / 100 : 0.05;
+    }
+
+    /* Every test of either arm with the values and failures of both. */
+    async tests(arms, metric) {
+      const kinds = new Set([arms.a.kind, arms.b.kind]);
+      const varies = kinds.has("runtime") ? "runtime" : kinds.size === 1 && kinds.has("dates") ? "nothing" : "label";
+      const rest = (runtime) => {
+        const each = this.known.runtimes[runtime];
+        if (varies === "runtime") return "";
+        return varies === "nothing" ? each.id : JSON.stringify([each.scale, each.python, each.cluster, each.host]);
+      };
+      const [a, b] = await Promise.all(
+        ["a", "b"].map((arm) =>
+          crt.runs.read(this.known, arms[arm].sessions, metric ? metric.key : "", arms[arm].runtime),
+        ),
+      );
+      const found = new Map();
+      for (const [arm, rows] of [["a", a], ["b", b]]) {
+        for (const row of rows) {
+          if (row.profiled || row.outcome === "skipped") continue;
+          const key = `${row.benchmark} ${rest(row.runtime)}`;
+          let test = found.get(key);
+          if (!test) {
+            const benchmark = this.known.benchmarks[row.benchmark];
+            test = { benchmark, runtime: row.runtime, rest: rest(row.runtime), a: empty(), b: empty() };
+            found.set(key, test);
+          }
+          test[arm].runs += 1;
+          if (crt.runs.FAILED.has(row.outcome)) test[arm].failed += 1;
+          else test[arm].values.push(row.value);
+        }
+      }
+      const tests = Array.from(found.values());
+      const several = new Set(tests.map((each) => each.rest)).size > 1;
+      for (const test of tests) {
+        const runtime = this.known.runtimes[test.runtime];
+        test.more = several ? (varies === "nothing" ? runtime.text : runtime.rest) : "";
+        test.comparison = crt.stats.comparison(test.a.values, test.b.values);
+      }
+      return tests;
+    }
+
+    draw(arms, metric) {
+      const suite = crt.state.get("suite");
+      const text = (crt.state.get("q") || "").toLowerCase();
+      const wanted = crt.state.get("verdict");
+      const shared = this.tests_.filter((each) => each.a.runs && each.b.runs);
+      crt.stats.judge(shared.map((each) => each.comparison), { smallest: this.smallest(), better: metric?.better });
+      const fits = (each) =>
+        (!suite || each.benchmark.suite === suite) && (!text || each.benchmark.id.toLowerCase().includes(text));
+      const shown = shared.filter(fits);
+      const measured = shown.filter((each) => each.comparison.ratio !== null);
+      const sign = metric && metric.better === "higher" ? -1 : 1;
+      measured.sort((one, other) => sign * (other.comparison.ratio - one.comparison.ratio));
+      const facts = {
+        arms,
+        metric,
+        words: words(metric),
+        shown,
+        measured,
+        listed: VERDICTS.includes(wanted) ? measured.filter((each) => each.comparison.verdict === wanted) : measured,
+        wanted: VERDICTS.includes(wanted) ? wanted : null,
+        lone: this.tests_.filter((each) => !(each.a.runs && each.b.runs) && fits(each)),
+        overall: crt.stats.overall(measured.map((each) => each.comparison)),
+        filtered: Boolean(suite || text),
+      };
+      if (!shown.length && !facts.lone.length) {
+        return say(
+          this.result,
+          facts.filtered ? "No test fits the filter." : "These sessions hold no runs to compare.",
+          facts.filtered ? "Another suite, or another text?" : "",
+        );
+      }
+      this.result.replaceChildren(
+        this.answer(facts),
+        ...this.troubles(facts),
+        ...this.charts(facts),
+        ...this.table(facts),
+        this.resolution(facts),
+      );
+      for (const table of this.result.querySelectorAll("table.sortable")) crt.table(table);
+      return undefined;
+    }
+
+    name(selection) {
+      const { kind, value } = selection;
+      if (kind === "label") return plainText(value || "no label");
+      if (kind === "runtime") return plainText(this.known.runtimes[selection.runtime].text);
+      if (kind === "version") return plainText(value.replace("==", " "));
+      if (kind === "commit") return plainText(value.replace("@", " at "));
+      if (kind === "session") return `session of ${crt.runs.date(this.known.sessions.started[selection.sessions[0]])}`;
+      if (kind === "before") return `the ${plural(selection.sessions.length, "session")} before`;
+      return value.replace("..", " to ");
+    }
+
+    answer(facts) {
+      const { arms, words: word, overall, measured, metric } = facts;
+      const a = this.name(arms.a);
+      const b = this.name(arms.b);
+      const tests = plural(measured.length, "test");
+      const counts = tally(measured);
+      let sentence;
+      if (arms.a.text === arms.b.text) {
+        sentence = `A and B are the same runs: ${a}.`;
+      } else if (!metric || !measured.length) {
+        const both = facts.shown.length ? `${plural(facts.shown.length, "test")} ran in both arms` : "No test ran in both arms";
+        sentence = `${both}; nothing can be compared.`;
+      } else if (overall.low === null) {
+        sentence = `${capital(b)} against ${a}: ${change(overall.ratio)} over ${tests}. No interval: too few runs.`;
+      } else {
+        const range = `${change(overall.low)} to ${change(overall.high)}`;
+        const certain = overall.low > 1 || overall.high < 1;
+        const how = overall.ratio > 1 ? word.more : word.less;
+        const much = size(overall.ratio);
+        if (!certain) sentence = `No difference between ${b} and ${a} can be told over ${tests}: ${change(overall.ratio)} (${range}).`;
+        else if (word.timed) sentence = `${capital(b)} is ${much} ${how} than ${a} over ${tests} (${range}).`;
+        else sentence = `${metric.label} is ${much} ${how} in ${b} than in ${a} over ${tests} (${range}).`;
+      }
+      const onlyB = facts.shown.filter((each) => each.b.failed && !each.a.failed).length;
+      const onlyA = facts.shown.filter((each) => each.a.failed && !each.b.failed).length;
+      const chips = VERDICTS.filter((each) => counts[each]).map((verdict) => this.chip(verdict, counts[verdict], facts));
+      const failures = [
+        onlyB ? `${onlyB} ${onlyB === 1 ? "fails" : "fail"} in B only` : "",
+        onlyA ? `${onlyA} in A only` : "",
+      ].filter(Boolean);
+      if (failures.length) {
+        chips.push(crt.el("a", { class: "chip verdict-failed", href: "#failures", "data-jump": "failures" }, failures.join(", ")));
+      }
+      const section = crt.el(
+        "section",
+        { class: "answer", "aria-label": "Answer" },
+        crt.el("p", { class: "answer-sentence" }, sentence),
+        crt.el("div", { class: "chips" }, ...chips),
+      );
+      if (overall.low !== null && measured.length) {
+        section.append(
+          crt.el(
+            "p",
+            { class: "answer-note" },
+            `Geometric mean of ${tests} with its 95 % interval. Verdicts are adjusted for ${tests} ` +
+              `(5 % false discoveries); less than ${size(1 + this.smallest())} counts as the same.`,
+          ),
+        );
+      }
+      for (const each of section.querySelectorAll("[data-jump]")) {
+        each.addEventListener("click", (event) => {
+          event.preventDefault();
+          this.result.querySelector(`#${each.dataset.jump}`)?.scrollIntoView();
+        });
+      }
+      return section;
+    }
+
+    chip(verdict, count, facts) {
+      const pressed = facts.wanted === verdict;
+      const chip = crt.el(
+        "button",
+        { type: "button", class: `chip verdict-${verdict}`, "aria-pressed": String(pressed) },
+        `${count} ${facts.words[verdict]}`,
+      );
+      chip.addEventListener("click", () => this.set("verdict", pressed ? null : verdict));
+      return chip;
+    }
+
+    troubles(facts) {
+      const sections = [];
+      const failing = facts.shown.filter((each) => each.a.failed || each.b.failed);
+      const weight = (each) => Math.abs(each.a.failed / each.a.runs - each.b.failed / each.b.runs);
+      failing.sort((one, other) => weight(other) - weight(one));
+      if (failing.length) {
+        const rows = failing.map((each) =>
+          crt.el(
+            "tr",
+            {},
+            this.test(each),
+            crt.el("td", { class: "number", "data-value": String(each.a.failed / each.a.runs) }, share(each.a)),
+            crt.el("td", { class: "number", "data-value": String(each.b.failed / each.b.runs) }, share(each.b)),
+            crt.el("td", {}, failure(each)),
+          ),
+        );
+        sections.push(
+          block("failures", `Failures in ${plural(failing.length, "test")}`, [
+            table(["Test", "Failed in A", "Failed in B", "Finding"], rows, "Tests that failed in one arm or both"),
+          ]),
+        );
+      }
+      if (facts.lone.length) {
+        const only = (arm, other) => {
+          const tests = facts.lone.filter((each) => each[arm].runs && !each[other].runs);
+          const items = tests.slice(0, 200).map((each) => crt.el("li", {}, this.link(each)));
+          const more = tests.length - items.length;
+          if (more > 0) items.push(crt.el("li", {}, `and ${more} more`));
+          return tests.length
+            ? [
+                crt.el(
+                  "details",
+                  { class: "lone" },
+                  crt.el("summary", {}, `${plural(tests.length, "test")} in ${arm.toUpperCase()} only`),
+                  crt.el("ul", {}, ...items),
+                ),
+              ]
+            : [];
+        };
+        const children = [...only("a", "b"), ...only("b", "a")];
+        if (!facts.shown.length) {
+          children.push(
+            crt.el("p", { class: "note" }, "Tests pair when benchmark, epoch, scale, cluster, Python and (for local clusters) host agree. To compare whole runtimes, choose both arms by runtime."),
+          );
+        }
+        sections.push(block("lone", "In one arm only", children));
+      }
+      return sections;
+    }
+
+    charts(facts) {
+      if (!facts.listed.length) return [];
+      const forest = this.chart("forest", "Effects with their 95 % intervals", facts, (tests, place) =>
+        this.forest(tests, place, facts),
+      );
+      const confidence = this.chart(
+        "confidence",
+        `How sure, for each size of effect`,
+        facts,
+        (tests, place) => this.confidence(tests, place, facts),
+        `Each cell: the confidence that B is ${facts.words.less} (left) or ${facts.words.more} (right) than A by more than so much. Numbers from 80 % on.`,
+      );
+      return [forest, confidence];
+    }
+
+    /* A chart of the tests, or of the ends of their order with a way to see all. */
+    chart(id, heading, facts, draw, note) {
+      const tests = facts.listed.filter((each) => each.comparison.low !== null);
+      const place = crt.el("div", { class: "chart" });
+      const section = block(id, heading, note ? [crt.el("p", { class: "note" }, note), place] : [place]);
+      if (!tests.length) {
+        place.append(crt.el("p", { class: "note" }, "No test has two runs in both arms."));
+        return section;
+      }
+      const render = () => {
+        const ends = this.all[id] || tests.length <= CHARTED;
+        const part = ends ? tests : [...tests.slice(0, CHARTED / 2), ...tests.slice(-CHARTED / 2)];
+        draw(part, place);
+      };
+      if (tests.length > CHARTED) {
+        const text = () =>
+          this.all[id] ? `Show the ${CHARTED} at the ends` : `Show all ${tests.length}, not only the ${CHARTED} at the ends`;
+        const more = crt.el("button", { type: "button", class: "button" }, text());
+        more.addEventListener("click", () => {
+          this.all[id] = !this.all[id];
+          more.textContent = text();
+          render();
+        });
+        section.append(more);
+      }
+      requestAnimationFrame(render);
+      return section;
+    }
+
+    names(tests, place) {
+      const longest = place.clientWidth < 600 ? 20 : 44;
+      return tests.map((each) => plain(each.more ? `${each.benchmark.name} · ${each.more}` : each.benchmark.name, longest));
+    }
+
+    hover(test, metric) {
+      const { comparison } = test;
+      return [
+        `<b>${plain(test.benchmark.name, 80)}</b>`,
+        test.more ? plain(test.more, 80) : "",
+        `${change(comparison.ratio)} (${change(comparison.low)} to ${change(comparison.high)})`,
+        `A ${plain(crt.format(comparison.before, metric.key))}, B ${plain(crt.format(comparison.after, metric.key))}`,
+        `${comparison.n[0]} and ${comparison.n[1]} runs`,
+      ]
+        .filter(Boolean)
+        .join("<br>");
+    }
+
+    forest(tests, place, facts) {
+      const rows = new Map(tests.map((each, index) => [each, index]));
+      const bounds = tests.flatMap((each) => [each.comparison.low, each.comparison.high]).map(Math.log);
+      const far = Math.min(Math.max(...bounds.map(Math.abs), Math.log(1 + this.smallest())), Math.log(20)) * 1.08;
+      const { ticks, texts } = scale(far, place.clientWidth < 600 ? 5 : 9);
+      const verdicts = VERDICTS.map((verdict) => {
+        const mine = tests.filter((each) => each.comparison.verdict === verdict);
+        return {
+          name: facts.words[verdict],
+          ratio: mine.map((each) => each.comparison.ratio),
+          row: mine.map((each) => rows.get(each)),
+          above: mine.map((each) => each.comparison.high - each.comparison.ratio),
+          below: mine.map((each) => each.comparison.ratio - each.comparison.low),
+          hover: mine.map((each) => this.hover(each, facts.metric)),
+          href: mine.map((each) => each.benchmark.href),
+          colour: COLOURS[verdict],
+          symbol: SYMBOLS[verdict],
+        };
+      }).filter((each) => each.row.length);
+      const figure = crt.runs.fill(this.page.figures.forest, {
+        verdicts,
+        row: tests.map((_, index) => index),
+        names: this.names(tests, place),
+        rows_range: [tests.length - 0.4, -0.6],
+        range: [-far / Math.LN10, far / Math.LN10],
+        ticks,
+        tick_texts: texts,
+        axis: `← ${facts.words.less}   ${facts.words.more} →`,
+        same_low: 1 - this.smallest(),
+        same_high: 1 + this.smallest(),
+        height: 100 + 20 * tests.length,
+        metric: facts.metric.key,
+      });
+      return crt.draw(place, figure);
+    }
+
+    confidence(tests, place, facts) {
+      const narrow = place.clientWidth < 600;
+      const thresholds = this.page.thresholds.filter((each) => (narrow ? each % 20 === 0 && each !== 0 : each !== 0));
+      const signed = tests.map((each) =>
+        thresholds.map((threshold) => {
+          const sure = crt.stats.confidenceBeyond(each.comparison, threshold / 100);
+          return (threshold > 0 ? 1 : -1) * sure * (facts.metric.better === "higher" ? -1 : 1);
+        }),
+      );
+      const hover = tests.map((each, row) =>
+        thresholds.map((threshold, column) => {
+          const word = threshold > 0 ? facts.words.more : facts.words.less;
+          const sure = Math.abs(signed[row][column]);
+          return `<b>${plain(each.benchmark.name, 80)}</b><br>${percent(sure)} sure: more than ${Math.abs(threshold)} % ${word}`;
+        }),
+      );
+      const figure = crt.runs.fill(this.page.figures.confidence, {
+        columns: thresholds.map((_, index) => index),
+        row: tests.map((_, index) => index),
+        signed,
+        shown: signed.map((row) => row.map((each) => (Math.abs(each) < 0.8 ? "" : String(Math.floor(Math.abs(each) * 100))))),
+        hover,
+        names: this.names(tests, place),
+        rows_range: [tests.length - 0.5, -0.5],
+        ticks: thresholds.map((_, index) => index).filter((index) => narrow || thresholds[index] % 20 === 0),
+        tick_texts: thresholds
+          .filter((each) => narrow || each % 20 === 0)
+          .map((each) => `${each > 0 ? "+" : "-"}${Math.abs(each)} %`),
+        height: 70 + 22 * tests.length,
+        metric: facts.metric.key,
+      });
+      return crt.draw(place, figure);
+    }
+
+    table(facts) {
+      if (!facts.measured.length) return [];
+      const { metric, listed } = facts;
+      const bounds = listed
+        .filter((each) => each.comparison.low !== null)
+        .flatMap((each) => [Math.abs(Math.log(each.comparison.low)), Math.abs(Math.log(each.comparison.high))])
+        .sort((one, other) => one - other);
+      const far = Math.min(Math.max(bounds.length ? crt.stats.quantile(bounds, 0.95) : 0, Math.log(1.06)), Math.log(4));
+      const rows = listed.map((each) => {
+        const { comparison } = each;
+        const verdict = comparison.verdict;
+        return crt.el(
+          "tr",
+          {},
+          this.test(each),
+          number(Math.log(comparison.ratio), change(comparison.ratio)),
+          crt.el(
+            "td",
+            { class: "range-cell", "data-value": comparison.low === null ? "" : String(Math.log(comparison.low)) },
+            range(comparison, far, this.smallest()),
+            crt.el(
+              "span",
+              { class: "range-text" },
+              comparison.low === null ? "" : `${change(comparison.low)} to ${change(comparison.high)}`,
+            ),
+          ),
+          number(comparison.before, crt.format(comparison.before, metric.key), "wide-only"),
+          number(comparison.after, crt.format(comparison.after, metric.key), "wide-only"),
+          number(Math.min(...comparison.n), `${comparison.n[0]} / ${comparison.n[1]}`),
+          crt.el("td", {}, crt.el("span", { class: `badge verdict-${verdict}` }, facts.words[verdict])),
+          number(comparison.q, comparison.q === null ? "" : shortP(comparison.q), "wide-only"),
+        );
+      });
+      const heads = [
+        "Test",
+        "Change",
+        "95 % interval",
+        { text: "A", class: "wide-only" },
+        { text: "B", class: "wide-only" },
+        "Runs A / B",
+        "Verdict",
+        { text: "Adjusted q", class: "wide-only" },
+      ];
+      const heading = facts.wanted ? `${capital(facts.words[facts.wanted])}: ${plural(listed.length, "test")}` : "Every test";
+      return [
+        block("tests", heading, [
+          listed.length
+            ? table(heads, rows, `${metric.label} of each test in both arms`)
+            : crt.el("p", { class: "note" }, `No test is ${facts.words[facts.wanted]} now.`),
+        ]),
+      ];
+    }
+
+    /* How many runs there are, and what could not be seen with so many. */
+    resolution(facts) {
+      const seen = facts.measured.map((each) => each.comparison).filter((each) => each.detectable !== null);
+      const few = facts.measured.length - seen.length;
+      const texts = [];
+      if (seen.length) {
+        const sizes = seen.map((each) => each.detectable).sort((one, other) => one - other);
+        const middle = (arm) => crt.stats.quantile(seen.map((each) => each.n[arm]).sort((one, other) => one - other), 0.5);
+        texts.push(
+          `A test has ${round(middle(0))} runs in A and ${round(middle(1))} in B (medians). With so many, half of the tests ` +
+            `would show a change of ${percent(crt.stats.quantile(sizes, 0.5))} or more four times in five; nine in ten of them one of ` +
+            `${percent(crt.stats.quantile(sizes, 0.9))}. What is smaller could not be seen.`,
+        );
+      }
+      if (few) texts.push(`${plural(few, "test")} ${few === 1 ? "has" : "have"} fewer than two runs in an arm: no interval, no verdict.`);
+      texts.push(
+        "Ratios are of geometric means; intervals are Welch's on logarithms. Profiled runs are left out, failed runs count as failures only.",
+      );
+      return block("resolution", "What could be seen", texts.map((each) => crt.el("p", { class: "note" }, each)));
+    }
+
+    link(test) {
+      const text = crt.el("span", { class: "clip", title: test.benchmark.id.slice(0, 2000) }, test.benchmark.name.slice(0, 300));
+      return test.benchmark.href ? crt.el("a", { href: crt.href(test.benchmark.href) }, text) : text;
+    }
+
+    test(test) {
+      return crt.el(
+        "th",
+        { scope: "row", "data-value": test.benchmark.name.slice(0, 300) },
+        this.link(test),
+        crt.el("span", { class: "sub" }, [test.benchmark.suite, test.more].filter(Boolean).join(" · ").slice(0, 200)),
+      );
+    }
+  }
+
+  const empty = () => ({ runs: 0, failed: 0, values: [] });
+  const capital = (text) => text.slice(0, 1).toUpperCase() + text.slice(1);
+  const plural = (count, noun) => `${count.toLocaleString("en")} ${noun}${count === 1 ? "" : "s"}`;
+  const plainText = (text) => (text.length <= 48 ? text : `${text.slice(0, 47)}…`);
+  const round = (value) => (value < 10 && value % 1 ? value.toFixed(1) : String(Math.round(value)));
+
+  function percent(part) {
+    const value = part * 100;
+    if (value > 99.9 && value < 100) return "> 99.9 %";
+    return `${value < 9.95 || value > 99 ? value.toFixed(1).replace(/\.0$/, "") : Math.round(value)} %`;
+  }
+
+  function shortP(value) {
+    if (value < 0.0001) return "< 0.0001";
+    return value < 0.01 ? value.toPrecision(2) : value.toFixed(2);
+  }
+
+  /* How to say more and less of a metric, and each verdict. */
+  function words(metric) {
+    const timed = Boolean(metric) && ["s", "ms", "us", "ns", "min"].includes(metric.unit) && metric.better === "lower";
+    const more = timed ? "slower" : "higher";
+    const less = timed ? "faster" : "lower";
+    const worse = metric && metric.better === "higher" ? less : more;
+    const better = metric && metric.better === "higher" ? more : less;
+    return { timed, more, less, worse, better, same: "the same", inconclusive: "inconclusive", few: "too few runs" };
+  }
+
+  function tally(tests) {
+    const counts = {};
+    for (const { comparison } of tests) counts[comparison.verdict] = (counts[comparison.verdict] || 0) + 1;
+    return counts;
+  }
+
+  function share({ runs, failed }) {
+    return failed ? `${failed} of ${runs}` : `0 of ${runs}`;
+  }
+
+  function failure({ a, b }) {
+    if (!a.failed) return b.failed === b.runs ? "Fails in B only, always" : "Fails in B only";
+    if (!b.failed) return a.failed === a.runs ? "Failed in A only: mended" : "Fails in A only";
+    return a.failed === a.runs && b.failed === b.runs ? "Fails in both, always" : "Fails in both";
+  }
+
+  function number(value, text, more) {
+    const known = value !== null && Number.isFinite(value);
+    return crt.el("td", { class: more ? `number ${more}` : "number", "data-value": known ? String(value) : "" }, known ? text : "");
+  }
+
+  function block(id, heading, children) {
+    return crt.el("section", { class: "block", id, "aria-labelledby": `${id}-heading` }, crt.el("h2", { id: `${id}-heading` }, heading), ...children);
+  }
+
+  function table(heads, rows, caption) {
+    const head = heads.map((each) =>
+      typeof each === "string"
+        ? crt.el("th", { scope: "col" }, each)
+        : crt.el("th", { scope: "col", class: each.class }, each.text),
+    );
+    return crt.el(
+      "div",
+      { class: "table-wrap" },
+      crt.el(
+        "table",
+        { class: "sortable" },
+        crt.el("caption", { class: "visually-hidden" }, caption),
+        crt.el("thead", {}, crt.el("tr", {}, ...head)),
+        crt.el("tbody", {}, ...rows),
+      ),
+    );
+  }
+
+  /* Round changes for a logarithmic axis of ratios that reaches exp(far) on either side. */
+  function scale(far, most) {
+    const steps = [0.01, 0.02, 0.05, 0.1, 0.2, 0.25, 0.5, 1, 2, 4, 9, 19];
+    let wanted = steps.filter((each) => Math.log1p(each) <= far);
+    if (!wanted.length) wanted = [steps[0]];
+    const kept = wanted.filter((each, index) => (wanted.length - 1 - index) % Math.ceil((2 * wanted.length) / (most - 1)) === 0);
+    const ticks = [...kept.map((each) => 1 / (1 + each)).reverse(), 1, ...kept.map((each) => 1 + each)];
+    return { ticks, texts: ticks.map((each) => (each === 1 ? "same" : change(each))) };
+  }
+
+  const SVG = "http://www.w3.org/2000/svg";
+
+  function svg(tag, attributes, ...children) {
+    const element = document.createElementNS(SVG, tag);
+    for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, String(value));
+    element.append(...children);
+    return element;
+  }
+
+  /* An interval as a bar between two times less and two times more, or whatever `far` says. */
+  function range({ ratio, low, high, verdict }, far, smallest) {
+    const place = (value) => 60 + 58 * Math.max(-1, Math.min(1, Math.log(value) / far));
+    const parts = [
+      svg("rect", { x: place(1 - smallest), y: 0, width: place(1 + smallest) - place(1 - smallest), height: 16, class: "range-same" }),
+      svg("line", { x1: 60, x2: 60, y1: 0, y2: 16, class: "range-zero" }),
+    ];
+    if (low !== null) {
+      parts.push(svg("line", { x1: place(low), x2: Math.max(place(high), place(low) + 1), y1: 8, y2: 8, class: "range-bar" }));
+    }
+    parts.push(svg("circle", { cx: place(ratio), cy: 8, r: 3.5, class: "range-dot" }));
+    return svg("svg", { viewBox: "0 0 120 16", class: `range verdict-${verdict}`, "aria-hidden": "true" }, ...parts);
+  }
+})();
