@@ -74,7 +74,7 @@ def values(bisection: Bisection, *, label: str, unit: str, scale: float) -> dict
     return {
         "data": traces,
         "layout": {
-            "meta": {"label": f"{plain(label)} of each candidate that was measured", "metric": bisection.metric},
+            "meta": {"label": f"{plain(label)} of each candidate that was measured", "metric": plain(bisection.metric)},
             "showlegend": True,
             "legend": {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"},
             "hovermode": "closest",
@@ -113,7 +113,7 @@ def posterior(bisection: Bisection) -> dict[str, Any]:
     return {
         "data": [bars] if known else [],
         "layout": {
-            "meta": {"label": "Probability that the change came with each candidate", "metric": bisection.metric},
+            "meta": {"label": "Probability that the change came with each candidate", "metric": plain(bisection.metric)},
             "showlegend": False,
             "bargap": 0.15,
             "margin": {"l": 56, "r": 16, "t": 16, "b": 56},
