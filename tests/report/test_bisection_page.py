@@ -83,7 +83,7 @@ def test_measured_points_unbuildable_candidates_and_failures_are_told_apart() ->
         "searching": [4],
         "verifying": [5],
         "did not build": [3],
-        "failed": [5],
+        "failed to measure": [5],
     }
     assert [shape["x0"] for shape in figure["layout"]["shapes"]] == [4.5]
 

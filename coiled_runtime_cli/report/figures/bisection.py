@@ -78,7 +78,7 @@ def values(bisection: Bisection, *, label: str, unit: str, scale: float) -> dict
             "showlegend": True,
             "legend": {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"},
             "hovermode": "closest",
-            "margin": {"l": 56, "r": 16, "t": 40, "b": 56},
+            "margin": {"l": 56, "r": 40, "t": 40, "b": 56},
             "xaxis": {**_axis(bisection.candidates, culprit), "anchor": "y2"},
             "yaxis": {
                 "title": {"text": plain(f"{label} ({unit})" if unit else label)},
@@ -113,10 +113,13 @@ def posterior(bisection: Bisection) -> dict[str, Any]:
     return {
         "data": [bars] if known else [],
         "layout": {
-            "meta": {"label": "Probability that the change came with each candidate", "metric": plain(bisection.metric)},
+            "meta": {
+                "label": "Probability that the change came with each candidate",
+                "metric": plain(bisection.metric),
+            },
             "showlegend": False,
             "bargap": 0.15,
-            "margin": {"l": 56, "r": 16, "t": 16, "b": 56},
+            "margin": {"l": 56, "r": 40, "t": 16, "b": 56},
             "xaxis": _axis(bisection.candidates, culprit),
             "yaxis": {
                 "title": {"text": "probability (%)"},
@@ -149,6 +152,7 @@ def _axis(candidates: Sequence[Candidate], culprit: int | None) -> dict[str, Any
         "tickvals": shown,
         "ticktext": [plain(short(candidates[each].name)) for each in shown],
         "automargin": True,
+        "ticklabeloverflow": "allow",
         "zeroline": False,
         "showgrid": False,
     }
@@ -181,7 +185,7 @@ def _unmeasured(bisection: Bisection) -> Iterator[dict[str, Any]]:
     """Candidates that did not build, and probes that failed, in a strip below the values."""
     for name, outcomes, symbol, colour in (
         ("did not build", {"unbuildable"}, "line-ns-open", "muted"),
-        ("failed", {"failed", "timeout", "error"}, "x", "failed"),
+        ("failed to measure", {"failed", "timeout", "error"}, "x", "failed"),
     ):
         mine = [
             each

@@ -23,7 +23,12 @@ def absolute() -> dict[str, Any]:
                     "hovertemplate": "%{text}<extra></extra>",
                     "marker": {
                         "color": _computed("colour"),
-                        "pattern": {"shape": _computed("pattern"), "fgcolor": "background/0.55", "size": 6},
+                        "pattern": {
+                            "shape": _computed("pattern"),
+                            "fillmode": "overlay",
+                            "fgcolor": "background/0.6",
+                            "size": 6,
+                        },
                     },
                     "meta": {"kind": "bars"},
                 },

@@ -4,7 +4,7 @@
 (function () {
   const { change, plain, size } = crt.runs;
 
-  /* Tests of a chart at first: the ends of the order are what is looked at. */
+  /* Tests of a chart at first: those that most is known of. */
   const CHARTED = 40;
 
   const VERDICTS = ["worse", "better", "same", "inconclusive", "few"];
@@ -418,7 +418,7 @@
     }
 
     charts(facts) {
-      if (!facts.listed.length) return [];
+      if (!facts.listed.some((each) => each.comparison.low !== null)) return [];
       const forest = this.chart("forest", "Effects with their 95 % intervals", facts, (tests, place) =>
         this.forest(tests, place, facts),
       );
@@ -432,23 +432,18 @@
       return [forest, confidence];
     }
 
-    /* A chart of the tests, or of the ends of their order with a way to see all. */
+    /* A chart of the clearest tests, with a way to see all. */
     chart(id, heading, facts, draw, note) {
       const tests = facts.listed.filter((each) => each.comparison.low !== null);
       const place = crt.el("div", { class: "chart" });
       const section = block(id, heading, note ? [crt.el("p", { class: "note" }, note), place] : [place]);
-      if (!tests.length) {
-        place.append(crt.el("p", { class: "note" }, "No test has two runs in both arms."));
-        return section;
-      }
       const render = () => {
-        const ends = this.all[id] || tests.length <= CHARTED;
-        const part = ends ? tests : [...tests.slice(0, CHARTED / 2), ...tests.slice(-CHARTED / 2)];
-        draw(part, place);
+        const kept = new Set(tests.slice().sort(clearest).slice(0, CHARTED));
+        draw(this.all[id] ? tests : tests.filter((each) => kept.has(each)), place);
       };
       if (tests.length > CHARTED) {
         const text = () =>
-          this.all[id] ? `Show the ${CHARTED} at the ends` : `Show all ${tests.length}, not only the ${CHARTED} at the ends`;
+          this.all[id] ? `Show the ${CHARTED} clearest` : `Show all ${tests.length}, not only the ${CHARTED} clearest`;
         const more = crt.el("button", { type: "button", class: "button" }, text());
         more.addEventListener("click", () => {
           this.all[id] = !this.all[id];
@@ -669,6 +664,12 @@
     const counts = {};
     for (const { comparison } of tests) counts[comparison.verdict] = (counts[comparison.verdict] || 0) + 1;
     return counts;
+  }
+
+  /* Verdicts first, then what is furthest from chance. */
+  function clearest({ comparison: one }, { comparison: other }) {
+    const decided = (each) => (each.verdict === "worse" || each.verdict === "better" ? 0 : 1);
+    return decided(one) - decided(other) || one.p - other.p || Math.abs(Math.log(other.ratio)) - Math.abs(Math.log(one.ratio));
   }
 
   function share({ runs, failed }) {

@@ -215,7 +215,7 @@
     return row[other.length];
   }
 
-  /* What to compare where nobody has said: the baseline's label or the two newest labels, else the last session with those before. */
+  /* What to compare where nobody has said: the baseline's label or two new labels, else the last session with those before. */
   function usual(known) {
     if (!known.sessions.count) return { a: "", b: "" };
     const labels = Array.from(new Set(known.newestFirst.map((each) => labelOf(known, each) ?? "")));
@@ -224,7 +224,12 @@
       const other = labels.find((each) => each !== known.baseline);
       return { a: `label:${known.baseline}`, b: `label:${other}` };
     }
-    if (labels.length > 1) return { a: `label:${labels[1]}`, b: `label:${labels[0]}` };
+    if (labels.length > 1) {
+      const sessions = (label) => known.newestFirst.filter((each) => (labelOf(known, each) ?? "") === label).length;
+      const several = labels.filter((each) => sessions(each) > 1); // one session seldom has enough runs to say anything
+      const [b, a] = several.length > 1 ? several : labels;
+      return { a: `label:${a}`, b: `label:${b}` };
+    }
     return { a: `before:${last}`, b: `session:${last}` };
   }
 
@@ -308,11 +313,17 @@
   /* A ratio as a change, as report/text.py writes it: "+3.1 %", "-12 %", "x3.2", "/3.2". */
   function change(ratio) {
     if (!(Number.isFinite(ratio) && ratio > 0)) return "?";
-    if (ratio >= 2) return `x${ratio >= 9.95 ? Math.round(ratio).toLocaleString("en") : ratio.toFixed(1)}`;
-    if (ratio <= 0.5) return `/${ratio <= 1 / 9.95 ? Math.round(1 / ratio).toLocaleString("en") : (1 / ratio).toFixed(1)}`;
+    if (ratio >= 2) return `x${times(ratio)}`;
+    if (ratio <= 0.5) return `/${times(1 / ratio)}`;
     const percent = (ratio - 1) * 100;
     const text = Math.abs(percent).toFixed(Math.abs(percent) >= 9.95 ? 0 : 1);
     return `${Number(text) === 0 ? "0.0" : (percent > 0 ? "+" : "-") + text} %`;
+  }
+
+  function times(many) {
+    if (many < 9.95) return many.toFixed(1);
+    if (many >= 999.5) return many >= 1e9 ? many.toExponential(2) : Math.round(many).toLocaleString("en");
+    return many.toFixed(many < 100 ? 1 : 0);
   }
 
   /* The size of a change within a sentence: "3.1 %", "3.2 times". */

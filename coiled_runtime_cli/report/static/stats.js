@@ -204,6 +204,7 @@
   crt.stats = {
     comparison,
     confidenceBeyond,
+    adjusted,
     judge,
     overall,
     logGamma,

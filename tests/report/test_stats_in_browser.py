@@ -1,0 +1,147 @@
+"""static/stats.js against the Python that it mirrors, in node or, where there is none, in a headless Chromium."""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+import subprocess
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+from coiled_runtime_cli.core import changepoint, detect, stats
+from coiled_runtime_cli.report.text import ratio_text
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+STATIC = Path(stats.__file__).resolve().parents[1] / "report" / "static"
+
+
+def in_node(node: str, source: str, argument: Any) -> Any:
+    script = f"{source}\nprocess.stdout.write(JSON.stringify(run(JSON.parse(require('fs').readFileSync(0, 'utf8')))));"
+    done = subprocess.run([node, "-e", script], input=json.dumps(argument), capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def in_chromium(source: str, argument: Any) -> Any:
+    playwright = pytest.importorskip(
+        "playwright.sync_api", reason="neither node nor playwright is here to run JavaScript"
+    )
+    program = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if program is None:
+        pytest.skip("neither node nor Chromium is here to run JavaScript")
+    with playwright.sync_playwright() as running:
+        browser = running.chromium.launch(executable_path=program, args=["--no-sandbox", "--disable-gpu"])
+        try:
+            page = browser.new_page()
+            page.add_script_tag(content=f"{source}\nwindow.answer = run({json.dumps(argument)});")
+            return page.evaluate("window.answer")
+        finally:
+            browser.close()
+
+
+@pytest.fixture(scope="module")
+def evaluate() -> Callable[[str, Any], Any]:
+    """Calls a JavaScript function, given as text, that sees ``stats`` and the argument."""
+    node = shutil.which("node")
+
+    def call(function: str, argument: Any, extra: str = "") -> Any:
+        source = (STATIC / "stats.js").read_text(encoding="utf-8")
+        source += f"\nconst stats = crt.stats;\n{extra}\nconst run = {function};"
+        return in_node(node, source, argument) if node else in_chromium(source, argument)
+
+    return call
+
+
+def close(found: Any, wanted: Any, tolerance: float = 1e-9) -> bool:
+    if wanted is None or found is None:
+        return found is wanted
+    return math.isclose(found, wanted, rel_tol=tolerance, abs_tol=1e-13)
+
+
+def test_students_t_is_the_same_in_the_browser(evaluate: Callable[[str, Any], Any]) -> None:
+    cases = [
+        (t, df)
+        for t in (-40.0, -6.5, -2.0, -0.3, 0.0, 1e-6, 0.7, 1.96, 12.0, 300.0)
+        for df in (1.0, 1.7, 4.0, 29.3, 400.0)
+    ]
+    found = evaluate("(cases) => cases.map(([t, df]) => stats.studentCdf(t, df))", cases)
+    assert all(close(each, stats.student_t_cdf(*case)) for each, case in zip(found, cases, strict=True))
+
+
+def test_quantiles_of_students_t_are_the_same_in_the_browser(evaluate: Callable[[str, Any], Any]) -> None:
+    cases = [(p, df) for p in (0.001, 0.025, 0.5, 0.8, 0.95, 0.975, 0.9995) for df in (1.0, 2.5, 9.0, 120.0)]
+    found = evaluate("(cases) => cases.map(([p, df]) => stats.studentQuantile(p, df))", cases)
+    assert all(close(each, stats.student_t_quantile(*case)) for each, case in zip(found, cases, strict=True))
+
+
+def some_arms(seed: int = 0, count: int = 60) -> list[tuple[list[float], list[float]]]:
+    random = np.random.default_rng(seed)
+    arms = [
+        (
+            random.lognormal(0, random.uniform(0.001, 0.4), int(random.integers(2, 30))).tolist(),
+            random.lognormal(random.normal(0, 0.2), random.uniform(0.001, 0.4), int(random.integers(2, 30))).tolist(),
+        )
+        for _ in range(count)
+    ]
+    return [*arms, ([1.0, 1.0], [1.0, 1.0]), ([1.0, 1.0], [2.0, 2.0, 2.0]), ([1e-9, 2e-9], [3e9, 4e9])]
+
+
+def test_ratios_and_their_intervals_are_the_same_in_the_browser(evaluate: Callable[[str, Any], Any]) -> None:
+    arms = some_arms()
+    found = evaluate("(arms) => arms.map(([a, b]) => stats.comparison(a, b))", arms)
+    for each, (baseline, contender) in zip(found, arms, strict=True):
+        wanted = stats.ratio_of_means(baseline, contender)
+        assert close(each["ratio"], wanted.value)
+        assert close(each["low"], wanted.low)
+        assert close(each["high"], wanted.high)
+
+
+def test_adjusted_p_values_are_the_same_in_the_browser(evaluate: Callable[[str, Any], Any]) -> None:
+    p_values = np.random.default_rng(1).uniform(0, 1, 80) ** 3
+    given = [*p_values.tolist(), 0.5, 0.5]
+    found = evaluate("(values) => stats.adjusted(values)", given)
+    assert all(close(each, wanted) for each, wanted in zip(found, detect.q_values(given, len(given)), strict=True))
+
+
+@pytest.mark.parametrize("n", [1, 2, 5, 6, 7, 12, 30, 101])
+def test_medians_and_their_intervals_are_the_same_in_the_browser(evaluate: Callable[[str, Any], Any], n: int) -> None:
+    values = np.random.default_rng(n).lognormal(0, 0.3, n)
+    found = evaluate("(values) => stats.medianInterval(values)", values.tolist())
+    (wanted,) = changepoint.levels(values, ())
+    assert close(found["median"], wanted.median)
+    assert close(found["low"], wanted.low)
+    assert close(found["high"], wanted.high)
+
+
+def test_changes_are_written_as_python_writes_them(evaluate: Callable[[str, Any], Any]) -> None:
+    ratios = [
+        0.001,
+        0.01,
+        0.1,
+        0.2,
+        0.5,
+        0.51,
+        0.88,
+        0.9004,
+        0.999,
+        0.99999,
+        1,
+        1.0004,
+        1.031,
+        1.0994,
+        1.2,
+        1.99,
+        2,
+        3.24,
+        12,
+        1500,
+    ]
+    runs = (STATIC / "runs.js").read_text(encoding="utf-8")
+    found = evaluate("(ratios) => ratios.map(crt.runs.change)", ratios, runs)  # type: ignore[call-arg]
+    assert found == [ratio_text(each) for each in ratios]
