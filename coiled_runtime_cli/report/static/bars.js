@@ -302,10 +302,9 @@
         ["Test"], ["Runtime"], ["Median"], ["95 % interval", "wide-only"], ["Min", "wide-only"], ["Mean", "wide-only"],
         ["Max", "wide-only"], ["Runs"], ["Versions", "wide-only"],
       ];
-      return crt.el(
-        "section",
-        { class: "block", "aria-labelledby": "table-heading" },
-        crt.el("h2", { id: "table-heading" }, "The numbers"),
+      const folded = crt.el("details", {}, crt.el("summary", {}, `${rows.length} rows`));
+      folded.open = rows.length <= 60;
+      folded.append(
         crt.el(
           "div",
           { class: "table-wrap" },
@@ -318,6 +317,7 @@
           ),
         ),
       );
+      return crt.el("section", { class: "block", "aria-labelledby": "table-heading" }, crt.el("h2", { id: "table-heading" }, "The numbers"), folded);
     }
   }
 })();

@@ -174,7 +174,9 @@
     describe(arm, selection) {
       const { sessions } = this.known;
       if (!selection.sessions.length) {
-        const none = selection.value === "" && selection.kind !== "label" ? "Nothing chosen." : "No session fits.";
+        const first = selection.kind === "before" && !selection.nearest;
+        const chosen = selection.value !== "" || selection.kind === "label";
+        const none = !chosen ? "Nothing chosen." : first ? "There is none before it." : "No session fits.";
         if (!selection.nearest) return [none];
         const offer = crt.el("button", { type: "button", class: "link" }, selection.nearest);
         offer.addEventListener("click", () => this.choose(arm, selection.nearest));
@@ -237,9 +239,14 @@
       }
       const tests = Array.from(found.values());
       const several = new Set(tests.map((each) => each.rest)).size > 1;
+      const named = new Map();
+      for (const { benchmark } of tests) {
+        named.set(benchmark.name, (named.get(benchmark.name) || new Set()).add(benchmark.token));
+      }
       for (const test of tests) {
         const runtime = this.known.runtimes[test.runtime];
         test.more = several ? (varies === "nothing" ? runtime.text : runtime.rest) : "";
+        test.name = named.get(test.benchmark.name).size > 1 ? `${test.benchmark.suite}: ${test.benchmark.name}` : test.benchmark.name;
         test.comparison = crt.stats.comparison(test.a.values, test.b.values);
       }
       return tests;
@@ -293,9 +300,11 @@
       if (kind === "runtime") return plainText(this.known.runtimes[selection.runtime].text);
       if (kind === "version") return plainText(value.replace("==", " "));
       if (kind === "commit") return plainText(value.replace("@", " at "));
+      if (kind === "session" && selection.sessions.length > 1) return plural(selection.sessions.length, "session");
       if (kind === "session") return `session of ${crt.runs.date(this.known.sessions.started[selection.sessions[0]])}`;
       if (kind === "before") return `the ${plural(selection.sessions.length, "session")} before`;
-      return value.replace("..", " to ");
+      const [from, to] = value.split("..");
+      return !to ? `from ${from} on` : !from ? `until ${to}` : `${from} to ${to}`;
     }
 
     answer(facts) {
@@ -458,13 +467,13 @@
 
     names(tests, place) {
       const longest = place.clientWidth < 600 ? 20 : 44;
-      return tests.map((each) => plain(each.more ? `${each.benchmark.name} · ${each.more}` : each.benchmark.name, longest));
+      return tests.map((each) => plain(each.more ? `${each.name} · ${each.more}` : each.name, longest));
     }
 
     hover(test, metric) {
       const { comparison } = test;
       return [
-        `<b>${plain(test.benchmark.name, 80)}</b>`,
+        `<b>${plain(test.name, 80)}</b>`,
         test.more ? plain(test.more, 80) : "",
         `${change(comparison.ratio)} (${change(comparison.low)} to ${change(comparison.high)})`,
         `A ${plain(crt.format(comparison.before, metric.key))}, B ${plain(crt.format(comparison.after, metric.key))}`,
@@ -512,32 +521,38 @@
 
     confidence(tests, place, facts) {
       const narrow = place.clientWidth < 600;
-      const thresholds = this.page.thresholds.filter((each) => (narrow ? each % 20 === 0 && each !== 0 : each !== 0));
+      const room = (each) => !narrow || [0, 10, 20, 40, 80].includes(Math.abs(each));
+      const columns = [-1, 1].flatMap((side) =>
+        this.page.thresholds
+          .filter((each) => each * side >= 0 && room(each))
+          .map((each) => ({ side, threshold: Math.abs(each) })),
+      );
+      const marked = Array.from(columns.keys()).filter((index) => columns[index].threshold % 20 === 0 && columns[index].threshold);
+      const middle = columns.length / 2 - 0.5;
+      const worse = facts.metric.better === "higher" ? -1 : 1;
       const signed = tests.map((each) =>
-        thresholds.map((threshold) => {
-          const sure = crt.stats.confidenceBeyond(each.comparison, threshold / 100);
-          return (threshold > 0 ? 1 : -1) * sure * (facts.metric.better === "higher" ? -1 : 1);
-        }),
+        columns.map(({ side, threshold }) => side * worse * crt.stats.confidenceBeyond(each.comparison, side, threshold / 100)),
       );
       const hover = tests.map((each, row) =>
-        thresholds.map((threshold, column) => {
-          const word = threshold > 0 ? facts.words.more : facts.words.less;
-          const sure = Math.abs(signed[row][column]);
-          return `<b>${plain(each.benchmark.name, 80)}</b><br>${percent(sure)} sure: more than ${Math.abs(threshold)} % ${word}`;
+        columns.map(({ side, threshold }, column) => {
+          const word = side > 0 ? facts.words.more : facts.words.less;
+          const much = threshold ? `more than ${threshold} % ${word}` : word;
+          return `<b>${plain(each.name, 80)}</b><br>${percent(Math.abs(signed[row][column]))} sure: ${much}`;
         }),
       );
       const figure = crt.runs.fill(this.page.figures.confidence, {
-        columns: thresholds.map((_, index) => index),
+        columns: columns.map((_, index) => index),
         row: tests.map((_, index) => index),
         signed,
-        shown: signed.map((row) => row.map((each) => (Math.abs(each) < 0.8 ? "" : String(Math.floor(Math.abs(each) * 100))))),
+        shown: signed.map((row) => row.map((each) => (Math.abs(each) < 0.8 ? "" : String(Math.min(99, Math.floor(Math.abs(each) * 100)))))),
         hover,
         names: this.names(tests, place),
         rows_range: [tests.length - 0.5, -0.5],
-        ticks: thresholds.map((_, index) => index).filter((index) => narrow || thresholds[index] % 20 === 0),
-        tick_texts: thresholds
-          .filter((each) => narrow || each % 20 === 0)
-          .map((each) => `${each > 0 ? "+" : "-"}${Math.abs(each)} %`),
+        ticks: [...marked, middle],
+        tick_texts: [
+          ...marked.map((index) => `${columns[index].side > 0 ? "+" : "-"}${columns[index].threshold}${narrow ? "" : " %"}`),
+          "0",
+        ],
         height: 70 + 22 * tests.length,
         metric: facts.metric.key,
       });
@@ -611,6 +626,8 @@
             `${percent(crt.stats.quantile(sizes, 0.9))}. What is smaller could not be seen.`,
         );
       }
+      const shared = facts.arms.a.sessions.filter((each) => facts.arms.b.sessions.includes(each)).length;
+      if (shared) texts.push(`${plural(shared, "session")} ${shared === 1 ? "is" : "are"} in both arms, which hides differences.`);
       if (few) texts.push(`${plural(few, "test")} ${few === 1 ? "has" : "have"} fewer than two runs in an arm: no interval, no verdict.`);
       texts.push(
         "Ratios are of geometric means; intervals are Welch's on logarithms. Profiled runs are left out, failed runs count as failures only.",
@@ -710,14 +727,23 @@
     );
   }
 
-  /* Round changes for a logarithmic axis of ratios that reaches exp(far) on either side. */
+  /* Round changes for a logarithmic axis of ratios that reaches exp(far) on either side, as many as have room. */
   function scale(far, most) {
-    const steps = [0.01, 0.02, 0.05, 0.1, 0.2, 0.25, 0.5, 1, 2, 4, 9, 19];
-    let wanted = steps.filter((each) => Math.log1p(each) <= far);
-    if (!wanted.length) wanted = [steps[0]];
-    const kept = wanted.filter((each, index) => (wanted.length - 1 - index) % Math.ceil((2 * wanted.length) / (most - 1)) === 0);
-    const ticks = [...kept.map((each) => 1 / (1 + each)).reverse(), 1, ...kept.map((each) => 1 + each)];
-    return { ticks, texts: ticks.map((each) => (each === 1 ? "same" : change(each))) };
+    const gap = (2 * far) / most;
+    const ticks = [1];
+    for (const side of [[0.99, 0.98, 0.95, 0.9, 0.8, 0.7, 0.5, 0.2, 0.1], [1.01, 1.02, 1.05, 1.1, 1.2, 1.5, 2, 5, 10]]) {
+      const fits = side.filter((each) => Math.abs(Math.log(each)) <= far);
+      let last = Infinity;
+      for (const each of fits.reverse()) {
+        const place = Math.abs(Math.log(each));
+        if (last - place >= gap && place >= gap) {
+          ticks.push(each);
+          last = place;
+        }
+      }
+    }
+    ticks.sort((one, other) => one - other);
+    return { ticks, texts: ticks.map((each) => (each === 1 ? "same" : change(each).replace(/\.0(?= %|$)/, ""))) };
   }
 
   const SVG = "http://www.w3.org/2000/svg";

@@ -187,6 +187,7 @@
 
   /* The suggestion that a text which means nothing is closest to, as a selection; null where nothing is close. */
   function nearest(known, { kind, value }) {
+    if (kind === "before" && value && known.sessions.id.some((each) => each.startsWith(value))) return null; // the first one
     const kinds = kind === "dates" ? [] : kind ? [kind] : ["label", "runtime", "version", "session"];
     const wanted = value.slice(0, 100).toLowerCase();
     let best = null;

@@ -157,11 +157,10 @@
     return 2 * studentCdf(-Math.abs(difference) / error, df);
   }
 
-  /* How sure it is that the ratio lies beyond 1 + threshold, on the threshold's side. */
-  function confidenceBeyond({ ratio, error, df }, threshold) {
+  /* How sure it is that the ratio lies beyond 1 + side * threshold; side is 1 or -1. */
+  function confidenceBeyond({ ratio, error, df }, side, threshold) {
     if (error === null) return 0;
-    const beyond = Math.log(ratio) - Math.log1p(threshold);
-    const signed = threshold < 0 ? -beyond : beyond;
+    const signed = side * (Math.log(ratio) - Math.log1p(side * threshold));
     if (error === 0) return signed > 0 ? 1 : 0;
     return studentCdf(signed / error, df);
   }

@@ -182,7 +182,10 @@
           const found = this.against(engine, facts);
           const queries = found && `${found.n} ${found.n === 1 ? "query" : "queries"}`;
           if (!found) return `${engine} and ${reference} answered no query both.`;
-          return `${engine} takes ${times(found.ratio)} the ${metric.label.toLowerCase()} of ${reference} over ${queries}.`;
+          const many = times(found.ratio).replace("×", " times");
+          const timed = metric.unit === "s";
+          const what = timed ? `takes ${many} as long as ${reference}` : `has ${many} the ${metric.label.toLowerCase()} of ${reference}`;
+          return `${engine} ${what} over ${queries}.`;
         });
       return said.length ? said : [`${reference} is the only engine here.`];
     }
