@@ -41,12 +41,20 @@ class Options:
     window: int = pages.WINDOW
 
 
-def build(history: History, out: Path, options: Options, progress: Progress | None = None) -> tuple[Written, Pages]:
+def look(history: History, options: Options, progress: Progress | None = None) -> Pages:
+    """What the pages show, without writing any."""
+    tell = progress or _silent
+    groups = group(history)
+    digests = digest.digest_units(history, groups.units, lambda done, total: tell("search for changes", done, total))
+    return pages.Pages(history, groups, digests, window=options.window)
+
+
+def build(history: History, out: Path, options: Options, progress: Progress | None = None) -> Written:
     """Write the site of ``history`` into the folder ``out``; the same history gives the same bytes.
 
     Raises UsageError and ToolError as :func:`folder.building` does; the site that was there then stays as it was.
     """
-    tell = progress or (lambda *_: None)
+    tell = progress or _silent
     tell("sort", 0, 1)
     groups = group(history)
     tell("sort", 1, 1)
@@ -64,7 +72,11 @@ def build(history: History, out: Path, options: Options, progress: Progress | No
         tell("write", 0, 1)
         written = folder.commit(memory)
         tell("write", 1, 1)
-    return written, site
+    return written
+
+
+def _silent(stage: str, done: int, total: int) -> None:
+    """What is told of the stages where nobody listens."""
 
 
 @cache

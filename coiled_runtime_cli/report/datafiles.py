@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from coiled_runtime_cli.core.history import History, HistoryCluster, HistoryEnvironment, HistorySession, RunNote
     from coiled_runtime_cli.report.groups import Unit
 
-#: The columns that make a run what it is, in the order of their fingerprint.
-_COLUMNS = ("uuid", "outcome", "setup", "call", "teardown", "repeat", "profiled", "start", "end")
+#: The columns that make a run what it is, beside its UUID, in the order of their fingerprint.
+_COLUMNS = ("outcome", "setup", "call", "teardown", "repeat", "profiled", "start", "end")
 
 
 class DataFiles:
@@ -42,15 +42,14 @@ class DataFiles:
         self._benchmarks = [_token(dataclasses.replace(each, source=None)) for each in history.benchmarks]
         self._metrics = _token(history.metrics)
         self._notes = _noted_rows(history)
+        self._contents = _contents(history)
 
     def fingerprint(self, unit: Unit) -> str:
         """Equal for equal content: whatever file it came from, and whatever else the history holds."""
         runs, rows = self._history.runs, unit.rows
         digest = hashlib.blake2b(self._metrics, digest_size=16)
-        for name in _COLUMNS:
-            digest.update(np.ascontiguousarray(getattr(runs, name)[rows]))
-        for array in runs.values.values():
-            digest.update(np.ascontiguousarray(array[rows]))
+        digest.update(np.ascontiguousarray(runs.uuid[rows]))
+        digest.update(self._contents[rows])
         for indexes, tokens in (
             (runs.session[rows], self._sessions),
             (runs.environment[rows], self._environments),
@@ -127,12 +126,21 @@ class DataFiles:
 
 def session_document(session: HistorySession) -> dict[str, Any]:
     """Everything that is known of a session, for the panel of a run."""
-    document = dataclasses.asdict(session)
     started, ended = _time(session.started), _time(session.ended)
     return {
-        **document,
+        "id": session.id,
         "started": None if math.isnan(started) else started,
         "ended": None if math.isnan(ended) else ended,
+        "interrupted": session.interrupted,
+        "label": session.label,
+        "scale": session.scale,
+        "host_fingerprint": session.host_fingerprint,
+        "host": session.host,
+        "command": session.command,
+        "suites_commit": session.suites_commit,
+        "suites_dirty": session.suites_dirty,
+        "ci_url": session.ci_url,
+        "crt_version": session.crt_version,
     }
 
 
@@ -180,6 +188,19 @@ def _cluster(cluster: HistoryCluster) -> dict[str, Any]:
 
 def _bytes(uuids: NDArray[np.void]) -> str:
     return base64.b64encode(uuids.tobytes()).decode()
+
+
+def _contents(history: History) -> NDArray[np.uint64]:
+    """A number per run that changes with any of its columns: a multiply and a shift per column, as in FNV-1a and its kin."""
+    runs = history.runs
+    columns = [getattr(runs, name) for name in _COLUMNS] + list(runs.values.values())
+    contents = np.full(len(runs), 0xCBF29CE484222325, np.uint64)
+    for array in columns:
+        bits = np.ascontiguousarray(array).view(np.uint64) if array.dtype.itemsize == 8 else array.astype(np.uint64)
+        np.bitwise_xor(contents, bits, out=contents)
+        np.multiply(contents, np.uint64(0x9E3779B97F4A7C15), out=contents)
+        np.bitwise_xor(contents, contents >> np.uint64(29), out=contents)
+    return contents
 
 
 def _noted_rows(history: History) -> NDArray[np.int64]:

@@ -267,7 +267,7 @@ class _Reader:
             keys = session
         edges = np.flatnonzero(np.diff(keys)) + 1
         starts = np.concatenate(([0], edges))
-        medians = [float(np.median(part)) for part in np.split(values, edges)]
+        medians = _medians(values, np.concatenate((edges, [len(values)])) - starts)
         return tuple(zip(start[starts].tolist(), medians, strict=True))[-_RECENT_DAYS:]
 
     def _marks(self, unit: Unit) -> Iterator[MarkDigest]:
@@ -278,9 +278,10 @@ class _Reader:
         environment, session = runs.environment[rows], runs.session[rows]
         turns = np.flatnonzero((np.diff(environment) != 0) | (np.diff(session) != 0)) + 1
         marks: list[MarkDigest] = []
-        for turn in turns.tolist():
-            moved = _moved(self._descriptions[environment[turn - 1]], self._descriptions[environment[turn]])
-            hosts = [history.sessions[session[each]].host_fingerprint for each in (turn - 1, turn)]
+        sides = np.stack((environment[turns - 1], environment[turns], session[turns - 1], session[turns]), axis=1)
+        for turn, (old, new, old_session, new_session) in zip(turns.tolist(), sides.tolist(), strict=True):
+            moved = _moved(self._descriptions[old], self._descriptions[new]) if old != new else []
+            hosts = [history.sessions[each].host_fingerprint for each in (old_session, new_session)]
             if None not in hosts and hosts[0] != hosts[1]:
                 moved.append(("host", *(str(each)[:6] for each in hosts)))
             if moved:
@@ -297,6 +298,15 @@ def uuid_text(raw: Any) -> str:
 def release(version: str | None) -> str | None:
     """``2026.8.0`` of ``2026.8.0+17.gabc1234``: what moves when a package is released, not with each commit."""
     return None if version is None else version.partition("+")[0]
+
+
+def _medians(values: NDArray[np.float64], counts: NDArray[np.int64]) -> list[float]:
+    """The median of each stretch of so many values."""
+    group = np.repeat(np.arange(len(counts)), counts)
+    ordered = values[np.lexsort((values, group))]
+    starts = np.cumsum(counts) - counts
+    found: list[float] = ((ordered[starts + (counts - 1) // 2] + ordered[starts + counts // 2]) / 2).tolist()
+    return found
 
 
 def _milliseconds(microseconds: Any) -> int:
@@ -320,8 +330,7 @@ def spark_points(values: Sequence[float]) -> tuple[int | None, ...]:
     numbers = np.asarray(values, float)
     if len(numbers) == 0:
         return ()
-    parts = np.array_split(numbers, min(SPARK, len(numbers)))
-    medians = np.array([np.median(part) for part in parts])
+    medians = np.array(_medians(numbers, _shares(len(numbers), SPARK)))
     low, high = float(medians.min()), float(medians.max())
     if not high > low:
         return (50,) * len(medians)
@@ -331,9 +340,14 @@ def spark_points(values: Sequence[float]) -> tuple[int | None, ...]:
 def _spark(values: NDArray[np.float64], index: int) -> tuple[tuple[int | None, ...], int]:
     """The values around a change, and which point is the first one after it: no point mixes both sides."""
     before, after = values[max(0, index - 60) : index], values[index : index + 60]
-    left = np.array_split(before, min(SPARK // 2, len(before)))
-    right = np.array_split(after, min(SPARK // 2, len(after)))
-    return spark_points([float(np.median(part)) for part in (*left, *right)]), len(left)
+    counts = np.concatenate((left := _shares(len(before), SPARK // 2), _shares(len(after), SPARK // 2)))
+    return spark_points(_medians(np.concatenate((before, after)), counts)), len(left)
+
+
+def _shares(count: int, most: int) -> NDArray[np.int64]:
+    """How many of ``count`` values each of at most ``most`` points takes."""
+    points = min(count, most)
+    return np.diff(np.arange(points + 1) * count // max(points, 1))
 
 
 def to_document(digest: UnitDigest) -> dict[str, Any]:

@@ -12,7 +12,11 @@ from markupsafe import Markup
 from coiled_runtime_cli.report import encode, text
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from jinja2 import Environment
+
+    from coiled_runtime_cli.report.views import MetricView
 
 _TEMPLATES = Path(__file__).resolve().parent / "templates"
 
@@ -43,6 +47,7 @@ def _environment() -> Environment:
     environment.filters["value"] = text.value_text
     environment.filters["count"] = _count
     environment.filters["clip"] = _clip
+    environment.filters["metrics"] = _metrics
     return environment
 
 
@@ -72,3 +77,11 @@ def _clip(words: str, longest: int = 80) -> str:
     """One line of at most so many characters."""
     line = " ".join(words.split())
     return line if len(line) <= longest else line[: longest - 1] + "…"
+
+
+def _metrics(metrics: Sequence[MetricView]) -> list[dict[str, Any]]:
+    """What the browser has to know of the metrics."""
+    return [
+        {"key": each.key, "label": each.label, "unit": each.unit, "scale": each.scale, "better": each.better}
+        for each in metrics
+    ]

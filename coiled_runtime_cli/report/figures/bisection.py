@@ -100,24 +100,32 @@ def posterior(bisection: Bisection) -> dict[str, Any]:
         for index, each in enumerate(bisection.candidates)
         if each.probability is not None and math.isfinite(each.probability)
     ]
-    bars: dict[str, Any] = {
-        "type": "bar",
-        "x": [index for index, *_ in known],
-        "y": [100 * probability for *_, probability in known],
-        "text": [_hover(candidate) for _, candidate, _ in known],
-        "textposition": "none",
-        "hovertemplate": "%{text}<br>%{y:.3~g} %<extra></extra>",
-        "marker": {"color": ["regression" if index == culprit else "series-0" for index, *_ in known]},
-        "meta": {"kind": "posterior"},
-    }
+    sides = [
+        ("series-0", [each for each in known if each[0] != culprit]),
+        ("regression", [each for each in known if each[0] == culprit]),
+    ]
     return {
-        "data": [bars] if known else [],
+        "data": [
+            {
+                "type": "bar",
+                "x": [index for index, *_ in mine],
+                "y": [100 * probability for *_, probability in mine],
+                "text": [_hover(candidate) for _, candidate, _ in mine],
+                "textposition": "none",
+                "hovertemplate": "%{text}<br>%{y:.3~g} %<extra></extra>",
+                "marker": {"color": colour},
+                "meta": {"kind": "posterior"},
+            }
+            for colour, mine in sides
+            if mine
+        ],
         "layout": {
             "meta": {
                 "label": "Probability that the change came with each candidate",
                 "metric": plain(bisection.metric),
             },
             "showlegend": False,
+            "barmode": "overlay",
             "bargap": 0.15,
             "margin": {"l": 56, "r": 40, "t": 16, "b": 56},
             "xaxis": _axis(bisection.candidates, culprit),

@@ -2,7 +2,8 @@
 "use strict";
 
 (function () {
-  const { change, plain, date } = crt.runs;
+  const plain = (text, longest) => crt.runs.plain(text, longest);
+  const date = (moment) => crt.date(moment, false);
   const DAY = 86400000;
   const WINDOWS = [1, 7, 30, 90];
 
@@ -60,6 +61,7 @@
     }
 
     async update() {
+      if (!this.result.isConnected) return undefined; // another page of the same file is shown
       const turn = ++this.turn;
       const days = WINDOWS.includes(Number(crt.state.get("window"))) ? Number(crt.state.get("window")) : 7;
       const { sessions } = this.known;
@@ -171,7 +173,7 @@
         crt.el("section", { class: "block", "aria-label": `${metric.label} by ${wanted.by}` }, crt.el("p", { class: "note" }, note.filter(Boolean).join(" ")), place, more),
         this.table(shown, wanted),
       );
-      for (const table of this.result.querySelectorAll("table.sortable")) crt.table(table);
+      crt.table(this.result);
       requestAnimationFrame(render);
       return undefined;
     }
@@ -283,7 +285,7 @@
         return crt.el(
           "tr",
           {},
-          crt.el("th", { scope: "row", "data-value": each.benchmark.name.slice(0, 300) }, link, crt.el("span", { class: "sub" }, each.benchmark.suite)),
+          crt.el("th", { scope: "row" }, link, crt.el("span", { class: "sub" }, each.benchmark.suite)),
           crt.el("td", { class: "clip-cell" }, this.known.runtimes[each.runtime].text),
           number(each.median),
           crt.el(

@@ -7,5 +7,4 @@ crt.page("bisect", (main) => {
     const place = main.querySelector(`#${name}`);
     if (place) crt.draw(place, figures[name]);
   }
-  for (const table of main.querySelectorAll("table.sortable")) crt.table(table);
 });

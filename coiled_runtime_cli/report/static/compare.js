@@ -2,7 +2,9 @@
 "use strict";
 
 (function () {
-  const { change, plain, size } = crt.runs;
+  const plain = (text, longest) => crt.runs.plain(text, longest);
+  const size = (ratio) => crt.runs.size(ratio);
+  const change = (ratio) => crt.ratio(ratio);
 
   /* Tests of a chart at first: those that most is known of. */
   const CHARTED = 40;
@@ -83,7 +85,7 @@
     /* The last 30 days of the history for B, the 30 before them for A. */
     month(arm) {
       const last = (this.known.last || 0) - (arm === "a" ? 30 : 0) * 86400000;
-      return `${crt.runs.date(last - 29 * 86400000)}..${crt.runs.date(last)}`;
+      return `${crt.date(last - 29 * 86400000, false)}..${crt.date(last, false)}`;
     }
 
     choose(arm, text) {
@@ -123,6 +125,7 @@
 
     /* Everything follows from the address: read it, load what is not there yet, draw. */
     async update() {
+      if (!this.result.isConnected) return undefined; // another page of the same file is shown
       const turn = ++this.turn;
       const { a, b } = this.chosen();
       const arms = { a: crt.runs.select(this.known, a), b: crt.runs.select(this.known, b) };
@@ -182,8 +185,8 @@
         offer.addEventListener("click", () => this.choose(arm, selection.nearest));
         return [`${none} Did you mean `, offer, "?"];
       }
-      const first = crt.runs.date(sessions.started[selection.sessions[selection.sessions.length - 1]]);
-      const last = crt.runs.date(sessions.started[selection.sessions[0]]);
+      const first = crt.date(sessions.started[selection.sessions[selection.sessions.length - 1]], false);
+      const last = crt.date(sessions.started[selection.sessions[0]], false);
       const said = [
         plural(selection.sessions.length, "session"),
         plural(selection.runs, "run"),
@@ -290,7 +293,7 @@
         ...this.table(facts),
         this.resolution(facts),
       );
-      for (const table of this.result.querySelectorAll("table.sortable")) crt.table(table);
+      crt.table(this.result);
       return undefined;
     }
 
@@ -301,7 +304,7 @@
       if (kind === "version") return plainText(value.replace("==", " "));
       if (kind === "commit") return plainText(value.replace("@", " at "));
       if (kind === "session" && selection.sessions.length > 1) return plural(selection.sessions.length, "session");
-      if (kind === "session") return `session of ${crt.runs.date(this.known.sessions.started[selection.sessions[0]])}`;
+      if (kind === "session") return `session of ${crt.date(this.known.sessions.started[selection.sessions[0]], false)}`;
       if (kind === "before") return `the ${plural(selection.sessions.length, "session")} before`;
       const [from, to] = value.split("..");
       return !to ? `from ${from} on` : !from ? `until ${to}` : `${from} to ${to}`;
@@ -643,7 +646,7 @@
     test(test) {
       return crt.el(
         "th",
-        { scope: "row", "data-value": test.benchmark.name.slice(0, 300) },
+        { scope: "row" },
         this.link(test),
         crt.el("span", { class: "sub" }, [test.benchmark.suite, test.more].filter(Boolean).join(" · ").slice(0, 200)),
       );
@@ -746,26 +749,17 @@
     return { ticks, texts: ticks.map((each) => (each === 1 ? "same" : change(each).replace(/\.0(?= %|$)/, ""))) };
   }
 
-  const SVG = "http://www.w3.org/2000/svg";
-
-  function svg(tag, attributes, ...children) {
-    const element = document.createElementNS(SVG, tag);
-    for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, String(value));
-    element.append(...children);
-    return element;
-  }
-
   /* An interval as a bar between two times less and two times more, or whatever `far` says. */
   function range({ ratio, low, high, verdict }, far, smallest) {
     const place = (value) => 60 + 58 * Math.max(-1, Math.min(1, Math.log(value) / far));
     const parts = [
-      svg("rect", { x: place(1 - smallest), y: 0, width: place(1 + smallest) - place(1 - smallest), height: 16, class: "range-same" }),
-      svg("line", { x1: 60, x2: 60, y1: 0, y2: 16, class: "range-zero" }),
+      crt.el("rect", { x: place(1 - smallest), y: 0, width: place(1 + smallest) - place(1 - smallest), height: 16, class: "range-same" }),
+      crt.el("line", { x1: 60, x2: 60, y1: 0, y2: 16, class: "range-zero" }),
     ];
     if (low !== null) {
-      parts.push(svg("line", { x1: place(low), x2: Math.max(place(high), place(low) + 1), y1: 8, y2: 8, class: "range-bar" }));
+      parts.push(crt.el("line", { x1: place(low), x2: Math.max(place(high), place(low) + 1), y1: 8, y2: 8, class: "range-bar" }));
     }
-    parts.push(svg("circle", { cx: place(ratio), cy: 8, r: 3.5, class: "range-dot" }));
-    return svg("svg", { viewBox: "0 0 120 16", class: `range verdict-${verdict}`, "aria-hidden": "true" }, ...parts);
+    parts.push(crt.el("circle", { cx: place(ratio), cy: 8, r: 3.5, class: "range-dot" }));
+    return crt.el("svg", { viewBox: "0 0 120 16", class: `range verdict-${verdict}`, "aria-hidden": "true" }, ...parts);
   }
 })();

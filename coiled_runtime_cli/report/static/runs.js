@@ -136,10 +136,6 @@
     };
   }
 
-  function date(ms) {
-    return Number.isFinite(ms) ? new Date(ms).toISOString().slice(0, 10) : "no date";
-  }
-
   /* What can be chosen of a kind: {value, text}, the newest first. */
   function suggestions(known, kind) {
     if (kind === "dates") return [];
@@ -178,7 +174,7 @@
         text: [
           each.text === each.value ? null : each.text,
           each.sessions === 1 ? null : `${each.sessions} sessions`,
-          date(known.sessions.started[each.last]),
+          crt.date(known.sessions.started[each.last], false),
         ]
           .filter(Boolean)
           .join(" · "),
@@ -311,30 +307,14 @@
     return cut.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;");
   }
 
-  /* A ratio as a change, as report/text.py writes it: "+3.1 %", "-12 %", "x3.2", "/3.2". */
-  function change(ratio) {
-    if (!(Number.isFinite(ratio) && ratio > 0)) return "?";
-    if (ratio >= 2) return `x${times(ratio)}`;
-    if (ratio <= 0.5) return `/${times(1 / ratio)}`;
-    const percent = (ratio - 1) * 100;
-    const text = Math.abs(percent).toFixed(Math.abs(percent) >= 9.95 ? 0 : 1);
-    return `${Number(text) === 0 ? "0.0" : (percent > 0 ? "+" : "-") + text} %`;
-  }
-
-  function times(many) {
-    if (many < 9.95) return many.toFixed(1);
-    if (many >= 999.5) return many >= 1e9 ? many.toExponential(2) : Math.round(many).toLocaleString("en");
-    return many.toFixed(many < 100 ? 1 : 0);
-  }
-
   /* The size of a change within a sentence: "3.1 %", "3.2 times". */
   function size(ratio) {
-    const text = change(ratio);
+    const text = crt.ratio(ratio);
     return /^[x/]/.test(text) ? `${text.slice(1)} times` : text.replace(/^[+-]/, "");
   }
 
   crt.runs = {
     KINDS, FAILED, MOST_SESSIONS, BEFORE,
-    catalogue, parse, select, suggestions, usual, read, fill, plain, change, size, date, labelOf, environmentOf, runtimesOf,
+    catalogue, parse, select, suggestions, usual, read, fill, plain, size, labelOf, environmentOf, runtimesOf,
   };
 })();

@@ -2,7 +2,7 @@
 "use strict";
 
 (function () {
-  const { plain } = crt.runs;
+  const plain = (text, longest) => crt.runs.plain(text, longest);
   const DAY = 86400000;
   const WINDOWS = [1, 7, 30, 90];
   const PATTERNS = ["", "/", "x", "-", "\\", "|", "+", "."];
@@ -62,6 +62,7 @@
     }
 
     async update() {
+      if (!this.result.isConnected) return undefined; // another page of the same file is shown
       const turn = ++this.turn;
       const { known } = this;
       const asked = crt.state.get("window");
@@ -139,8 +140,8 @@
       const facts = { metric, engines, cells, queries, reference, scale };
       const absolute = crt.el("div", { class: "chart" });
       const relative = crt.el("div", { class: "chart" });
-      const first = crt.runs.date(this.known.sessions.started[sessions[sessions.length - 1]]);
-      const last = crt.runs.date(this.known.sessions.started[sessions[0]]);
+      const first = crt.date(this.known.sessions.started[sessions[sessions.length - 1]], false);
+      const last = crt.date(this.known.sessions.started[sessions[0]], false);
       const note = [
         `${queries.length} ${queries.length === 1 ? "query" : "queries"}${scale ? ` at scale ${scale}` : ""}, ${first === last ? last : `${first} to ${last}`}: medians of passed runs.`,
         "A cross: its last run failed.",
@@ -159,7 +160,7 @@
       if (engines.length > 1) blocks.push(block("relative", `Relative to ${reference}`, [relative]));
       blocks.push(block("numbers", "The numbers", [this.table(facts)]));
       this.result.replaceChildren(...blocks);
-      for (const table of this.result.querySelectorAll("table.sortable")) crt.table(table);
+      crt.table(this.result);
       requestAnimationFrame(() => {
         this.charts(facts, absolute, engines.length > 1 ? relative : null);
       });
@@ -305,7 +306,7 @@
   function sideways(figure, rows) {
     const { xaxis, yaxis, shapes = [] } = figure.layout;
     return {
-      data: figure.data.map(({ x, y, ...rest }) => ({ ...rest, x: y, y: x, ...(rest.type === "bar" ? { orientation: "h" } : {}) })),
+      data: figure.data.map(({ x, y, ...rest }) => ({ ...rest, x: y, y: x, ...(rest.offsetgroup ? { orientation: "h" } : {}) })),
       layout: {
         ...figure.layout,
         height: 120 + 13 * rows,
