@@ -89,8 +89,8 @@ def test_measured_points_unbuildable_candidates_and_failures_are_told_apart() ->
 
 
 def test_the_culprit_has_the_colour_of_a_regression_in_the_posterior() -> None:
-    (bars,) = bisections.view(a_bisection()).posterior["data"]
-    assert [index for index, colour in enumerate(bars["marker"]["color"]) if colour == "regression"] == [5]
+    bars = {each["marker"]["color"]: each["x"] for each in bisections.view(a_bisection()).posterior["data"]}
+    assert bars == {"series-0": [0, 1, 2, 3, 4, 6, 7], "regression": [5]}
 
 
 def test_a_bisection_without_probabilities_has_no_posterior() -> None:

@@ -301,8 +301,8 @@
         );
       });
       const heads = [
-        ["Test"], ["Runtime"], ["Median"], ["95 % interval", "wide-only"], ["Min", "wide-only"], ["Mean", "wide-only"],
-        ["Max", "wide-only"], ["Runs"], ["Versions", "wide-only"],
+        ["Test"], ["Runtime"], ["Median", "number"], ["95 % interval", "number wide-only"], ["Min", "number wide-only"],
+        ["Mean", "number wide-only"], ["Max", "number wide-only"], ["Runs", "number"], ["Versions", "wide-only"],
       ];
       const folded = crt.el("details", {}, crt.el("summary", {}, `${rows.length} rows`));
       folded.open = rows.length <= 60;
@@ -312,7 +312,7 @@
           { class: "table-wrap" },
           crt.el(
             "table",
-            { class: "sortable" },
+            { class: "sortable", "data-name": "medians" },
             crt.el("caption", { class: "visually-hidden" }, `${metric.label} of each test in each runtime`),
             crt.el("thead", {}, crt.el("tr", {}, ...heads.map(([text, more]) => crt.el("th", more ? { scope: "col", class: more } : { scope: "col" }, text)))),
             crt.el("tbody", {}, ...rows),

@@ -397,7 +397,7 @@
         );
         sections.push(
           block("failures", `Failures in ${plural(failing.length, "test")}`, [
-            table(["Test", "Failed in A", "Failed in B", "Finding"], rows, "Tests that failed in one arm or both"),
+            table(["Test", { text: "Failed in A", class: "number" }, { text: "Failed in B", class: "number" }, "Finding"], rows, "Tests that failed in one arm or both"),
           ]),
         );
       }
@@ -597,13 +597,13 @@
       });
       const heads = [
         "Test",
-        "Change",
+        { text: "Change", class: "number" },
         "95 % interval",
-        { text: "A", class: "wide-only" },
-        { text: "B", class: "wide-only" },
-        "Runs A / B",
+        { text: "A", class: "number wide-only" },
+        { text: "B", class: "number wide-only" },
+        { text: "Runs A / B", class: "number" },
         "Verdict",
-        { text: "Adjusted q", class: "wide-only" },
+        { text: "Adjusted q", class: "number wide-only" },
       ];
       const heading = facts.wanted ? `${capital(facts.words[facts.wanted])}: ${plural(listed.length, "test")}` : "Every test";
       return [
@@ -722,7 +722,7 @@
       { class: "table-wrap" },
       crt.el(
         "table",
-        { class: "sortable" },
+        { class: "sortable", "data-name": "comparison" },
         crt.el("caption", { class: "visually-hidden" }, caption),
         crt.el("thead", {}, crt.el("tr", {}, ...head)),
         crt.el("tbody", {}, ...rows),

@@ -256,7 +256,7 @@
     }
 
     table({ metric, engines, cells, queries, reference }) {
-      const heads = [crt.el("th", { scope: "col" }, "Query"), ...engines.map((each) => crt.el("th", { scope: "col" }, each))];
+      const heads = [crt.el("th", { scope: "col" }, "Query"), ...engines.map((each) => crt.el("th", { scope: "col", class: "number" }, each))];
       const cellOf = (engine, query) => {
         const cell = cells.get(engine).get(query);
         if (!cell || !Number.isFinite(cell.median)) {
@@ -280,7 +280,7 @@
         { class: "table-wrap" },
         crt.el(
           "table",
-          { class: "sortable" },
+          { class: "sortable", "data-name": "tpch" },
           crt.el("caption", { class: "visually-hidden" }, `${metric.label} of each query by engine`),
           crt.el("thead", {}, crt.el("tr", {}, ...heads)),
           crt.el("tbody", {}, ...rows),
