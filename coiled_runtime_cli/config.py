@@ -41,6 +41,7 @@ class Config:
     db: str  # path of an SQLite file, or an SQLAlchemy URL
     suites: Path
     data: Path  # cache of data sets
+    history: Path  # cache of what was read from databases
     cluster: str  # local, coiled, an address, or a name in ``clusters``
     clusters: dict[str, dict[str, Any]]
     cluster_override: Path | None  # file of cluster shapes, merged over those of the suites
@@ -83,6 +84,7 @@ KEYS = (
     "db",
     "suites",
     "data",
+    "history",
     "cluster",
     "clusters",
     "cluster_override",
@@ -163,6 +165,7 @@ def load(
     defaults: dict[str, Any] = {
         "suites": locations.suites_folder(),
         "data": _home(environ, "XDG_CACHE_HOME", ".cache") / "crt" / "datasets",
+        "history": _home(environ, "XDG_CACHE_HOME", ".cache") / "crt" / "history",
         "cluster": "local",
         "clusters": {},
         "cluster_override": None,
@@ -421,6 +424,7 @@ _READERS: dict[str, Callable[[_Given], Any]] = {
     "db": _database,
     "suites": _path,
     "data": _path,
+    "history": _path,
     "cluster": _text,
     "cluster_override": _path,
     "scale": _scale,

@@ -2,7 +2,7 @@
 
 For each series: logarithms; values clipped to the running median (11 points) +- 2 robust standard deviations, so that a few
 outliers cannot make a level; the least-squares partition with a penalty per segment (Yao 1988; Killick, Fearnhead and Eckley
-2012 for the recursion), exact up to 512 points; then changes pruned, weakest first, that a t-test on effective sample sizes
+2012 for the recursion), exact up to 512 points and on bins beyond; then changes pruned, weakest first, that a t-test on effective sample sizes
 does not support, that are too small to matter, or that a straight line explains better than a step.
 
 The recursion runs over many series at once: what it costs is arithmetic, not the interpreter.
@@ -33,7 +33,7 @@ SHORTEST, FEWEST = 4, 8
 #: Penalty per change, in variances of the noise, beside ln n and the autocorrelation.
 _PENALTY = 4.0
 
-#: Points that the exact recursion takes; longer series are averaged to at most as many bins first.
+#: Points that the exact recursion takes; longer series are averaged to at most half as many bins first.
 _EXACT = 512
 
 #: Series that go through the recursion together: their arrays have to stay in the processor's cache.
@@ -154,7 +154,7 @@ def _prepare(number: int, usable: NDArray[np.int64], logs: Floats, effect: float
     n = len(logs)
     clipped = _clipped(logs)
     noise, persistence = _noise(logs)
-    size = -(-n // _EXACT)
+    size = 1 if n <= _EXACT else -(-2 * n // _EXACT)
     points, point_noise, point_persistence = clipped, noise, persistence
     if size > 1:
         first = n % size  # the oldest runs that fill no bin are left to the refinement
@@ -197,7 +197,8 @@ def _noise(logs: Floats) -> tuple[float, float]:
     n = len(logs)
     size = min(n, max(10, min(40, n // 4)))
     blocks = logs[n % size :].reshape(-1, size)
-    residuals = blocks - np.median(blocks, axis=1, keepdims=True)
+    middle = size // 2
+    residuals = blocks - np.partition(blocks, middle, axis=1)[:, middle : middle + 1]
     within = _robust_sd(residuals.ravel())
     if within <= _QUIETEST:
         return max(within, _QUIETEST), 0.0
@@ -308,7 +309,7 @@ def _step(each: _Prepared, start: int, middle: int, stop: int, p_value: float) -
     before, after = float(left.mean()), float(right.mean())
     shift = after - before
     p = 2 * student_t_cdf(-abs(shift) / spread, freedom)
-    half = _quantile(round(freedom, 1)) * spread
+    half = _quantile(round(freedom, 1) if freedom < 50 else float(round(freedom))) * spread
     change = Change(
         index=int(each.usable[middle]),
         before=math.exp(before),

@@ -83,6 +83,18 @@ def read_history(
     return merge(parts, since=since, labels=labels, suites=suites)
 
 
+def stamp(engines: Sequence[Engine]) -> tuple[Any, ...]:
+    """Changes when a database has new runs or sessions; costs next to nothing."""
+    stamps: list[Any] = []
+    for engine in engines:
+        with database_errors(engine), engine.connect() as connection:
+            latest = [select(func.max(table.key)) for table in (models.Run, models.Session, models.Bisection)]
+            stamps.append(tuple(connection.execute(query).scalar() for query in latest))
+            ended = select(func.count(models.Session.ended))
+            stamps.append(connection.execute(ended).scalar())
+    return tuple(stamps)
+
+
 def _read(connection: Connection, engine: Engine, cache: Path | None, tell: Callable[[int], None]) -> Part:
     postgresql = connection.dialect.name == "postgresql"
     kept = mirror.Mirror.of(engine, cache) if cache is not None else None
@@ -188,20 +200,12 @@ def _batches(connection: Connection, last: int, *, postgresql: bool) -> Iterator
             values=np.stack([_numbers(columns[name]) for name in record.MEASURES], axis=1),
             **_metric_columns(_fetch(connection, select_metrics.format(first, last))),
             notes=[
-                [_uuid(uuids).hex(), *(None if each is None else str(each) for each in rest)]
-                for uuids, *rest in _noted(connection, select_notes.format(first, last), found)
+                [key, *(None if each is None else str(each) for each in rest)]
+                for key, *rest in _fetch(connection, select_notes.format(first, last))
             ],
         )
         if len(found) < _BATCH:
             return
-
-
-def _noted(connection: Connection, query: str, found: Sequence[Any]) -> Iterator[Sequence[Any]]:
-    """Failure and artefacts of runs, after their uuid."""
-    uuids = {row[0]: row[1] for row in found}
-    for key, *rest in _fetch(connection, query):
-        if key in uuids:  # not one that came in between the two questions
-            yield [uuids[key], *rest]
 
 
 def _fetch(connection: Connection, query: str) -> list[tuple[Any, ...]]:

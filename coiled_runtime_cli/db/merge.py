@@ -104,7 +104,7 @@ def merge(
         benchmarks=kept_benchmarks,
         metrics=metrics,
         runs=RunColumns(**whole, values=values),
-        notes=_notes(parts, whole["uuid"]),
+        notes=_notes(parts, uuid, order),
         bisections=_bisections(parts),
     )
 
@@ -298,19 +298,24 @@ def _kept(
     return tuple(things[place] for place in places), table[codes]
 
 
-def _notes(parts: Sequence[Part], uuid: NDArray[np.void]) -> dict[bytes, RunNote]:
-    """The notes of the runs that are there; of two accounts the first counts."""
+def _notes(parts: Sequence[Part], uuid: NDArray[np.void], order: NDArray[np.int64] | None) -> dict[bytes, RunNote]:
+    """The notes of the runs that were taken; of two accounts the one of the row that was taken."""
+    taken = np.ones(len(uuid), np.bool_)
+    if order is not None:
+        taken[:] = False
+        taken[order] = True
     notes: dict[bytes, RunNote] = {}
+    before = 0
     for part in parts:
-        for raw, failure, *urls in part.rows.notes:
-            artefacts = {name: url for name, url in zip(_ARTEFACTS, urls, strict=True) if url}
-            notes.setdefault(bytes.fromhex(raw), RunNote(failure=failure, artefacts=artefacts))
-    if not notes:
-        return {}
-    wanted, _ = halves(np.frombuffer(b"".join(notes), "V16"))
-    there, _ = halves(uuid)
-    present = {each.tobytes() for each in uuid[np.isin(there, wanted)]}
-    return {raw: notes[raw] for raw in sorted(notes) if raw in present}
+        keys = np.array([note[0] for note in part.rows.notes], np.int64)
+        places = np.searchsorted(part.rows.key, keys)
+        for place, (key, failure, *urls) in zip(places.tolist(), part.rows.notes, strict=True):
+            # a note of a row that came after the rows were read has no row here
+            if place < len(part.rows.key) and part.rows.key[place] == key and taken[before + place]:
+                artefacts = {name: url for name, url in zip(_ARTEFACTS, urls, strict=True) if url}
+                notes[uuid[before + place].tobytes()] = RunNote(failure=failure, artefacts=artefacts)
+        before += len(part.rows.key)
+    return dict(sorted(notes.items()))
 
 
 def _bisections(parts: Sequence[Part]) -> tuple[Bisection, ...]:

@@ -54,7 +54,7 @@ class Rows:
     metric_run: NDArray[np.int64]  # keys of runs, as often as they recorded something
     metric_info: NDArray[np.int64]
     metric_value: NDArray[np.float64]
-    notes: list[list[Any]] = field(default_factory=list)  # uuid in hex, failure, the four artefacts
+    notes: list[list[Any]] = field(default_factory=list)  # key of a run, failure, the four artefacts
 
     @classmethod
     def joined(cls, parts: Sequence[Rows]) -> Rows:
@@ -82,8 +82,7 @@ class Rows:
             name: getattr(self, name)[mine] if name.startswith("metric_") else getattr(self, name)[count:]
             for name in _ARRAYS
         }
-        uuids = {each.tobytes().hex() for each in arrays["uuid"]} if self.notes else set()
-        return Rows(**arrays, notes=[note for note in self.notes if note[0] in uuids])
+        return Rows(**arrays, notes=[note for note in self.notes if note[0] >= first])
 
 
 _ARRAYS = tuple(each.name for each in fields(Rows) if each.name != "notes")

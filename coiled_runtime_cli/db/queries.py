@@ -176,6 +176,13 @@ def labels(engine: Engine) -> list[LabelRow]:
         ]
 
 
+def suites(engine: Engine) -> list[str]:
+    """The suites that have been measured, by name."""
+    with database_errors(engine), engine.connect() as connection:
+        found = connection.execute(select(models.Benchmark.suite).distinct().order_by(models.Benchmark.suite))
+        return list(found.scalars())
+
+
 def last_duration(engine: Engine, ids: Collection[str], *, scale: str | None = None) -> dict[str, float]:
     """How long (s) each benchmark took when it last ran, with setup and teardown: what an ETA needs.
 

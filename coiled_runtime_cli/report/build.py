@@ -199,9 +199,10 @@ def _pages(
 ) -> Iterator[tuple[str, bytes]]:
     """Every page and the feed: path and bytes."""
     frame = _Frame(history, site, options)
+    count = len(site.functions)
     for done, (path, template, context) in enumerate(documents(history, groups, site, options), start=1):
         yield path, render(template, site=frame.of(path, template), **context).encode("utf-8", "backslashreplace")
-        tell("write pages", done, len(site.functions))
+        tell("write pages", min(done, count), count)  # the few other pages come for nothing
     yield "feed.atom", feed.atom(site.changes.all, title=options.title, last=site.last)
 
 
@@ -245,7 +246,7 @@ class _Frame:
             metrics=site.metrics,
             metric=site.metrics[0].key if site.metrics else "duration",
             suites=self._suites,
-            has_tpch=any(each.path.startswith("tpch/") for each in history.benchmarks),
+            has_tpch=comparisons.has_tpch(history),
             bisections=self._bisections,
             runs=len(history.runs),
             sessions=len(history.sessions),

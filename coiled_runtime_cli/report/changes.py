@@ -30,6 +30,12 @@ _FIRST = ("dask", "distributed", "dask-expr", "numpy", "pandas", "pyarrow")
 
 _DAY = 86_400_000
 
+#: How far (ms) from its true place noise may move a change to either side: a run or two of a nightly history.
+_BLUR = 3 * _DAY // 2
+
+#: Of findings with one cause the one that people ask about is shown: time, then memory, then what explains them.
+_ASKED = {"duration": 0, "peak_memory": 1, "average_memory": 1}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Found:
@@ -83,7 +89,7 @@ class Changes:
         late = [each for each in self._found if each.bad >= start]
         told: set[str] = set()
         shown: list[ChangeView] = []
-        for each in sorted(late, key=lambda one: (-one.bad // _DAY, -_size(one.view.ratio), one.view.id)):
+        for each in sorted(late, key=lambda one: (-(one.bad // _DAY), *_weight(one.view))):
             if each.view.id in told:
                 continue
             told.update(self._alike[each.view.id])
@@ -173,19 +179,20 @@ class Changes:
         groups: dict[tuple[str, int], list[Found]] = {}
         for kind in ("regression", "improvement"):
             mine = [each for each in found if each.view.kind == kind]
-            for each, number in zip(mine, detect.ranges([(one.good, one.bad) for one in mine]), strict=True):
+            spans = [(one.good - _BLUR, one.bad + _BLUR) for one in mine]
+            for each, number in zip(mine, detect.ranges(spans), strict=True):
                 groups.setdefault((kind, number), []).append(each)
         self._alike: dict[str, list[str]] = {}
         related: list[Found] = []
         for members in groups.values():
-            members.sort(key=lambda one: (-_size(one.view.ratio), one.view.id))
+            members.sort(key=lambda one: _weight(one.view))
             ids = [each.view.id for each in members]
             links = [LinkView(text=_title(each.view), href=each.view.href) for each in members]
             for place, each in enumerate(members):
                 others = (*links[:place], *links[place + 1 :])
                 self._alike[each.view.id] = ids
                 related.append(replace(each, view=replace(each.view, alike=others[:_ALIKE])))
-        return sorted(related, key=lambda one: (-one.bad, -_size(one.view.ratio), one.view.id))
+        return sorted(related, key=lambda one: (-one.bad, *_weight(one.view)))
 
     def _moved(self, change: ChangeDigest) -> tuple[tuple[MovedView, ...], int]:
         host: list[MovedView] = []
@@ -235,8 +242,9 @@ def _spark(change: ChangeDigest, metric: MetricView) -> SparkView:
     )
 
 
-def _size(ratio: float) -> float:
-    return max(ratio, 1 / ratio)
+def _weight(view: ChangeView) -> tuple[int, float, str]:
+    """Sort key: what matters most first."""
+    return _ASKED.get(view.metric.key, 2), -max(view.ratio, 1 / view.ratio), view.id
 
 
 def _moment(milliseconds: int) -> datetime:

@@ -288,8 +288,8 @@
       }
       this.result.replaceChildren(
         this.answer(facts),
-        ...this.troubles(facts),
         ...this.charts(facts),
+        ...this.troubles(facts),
         ...this.table(facts),
         this.resolution(facts),
       );
