@@ -75,6 +75,7 @@ def values(bisection: Bisection, *, label: str, unit: str, scale: float) -> dict
         "data": traces,
         "layout": {
             "meta": {"label": f"{plain(label)} of each candidate that was measured", "metric": plain(bisection.metric)},
+            "height": 400,
             "showlegend": True,
             "legend": {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"},
             "hovermode": "closest",
@@ -124,6 +125,7 @@ def posterior(bisection: Bisection) -> dict[str, Any]:
                 "label": "Probability that the change came with each candidate",
                 "metric": plain(bisection.metric),
             },
+            "height": 260,
             "showlegend": False,
             "barmode": "overlay",
             "bargap": 0.15,
@@ -210,7 +212,7 @@ def _unmeasured(bisection: Bisection) -> Iterator[dict[str, Any]]:
                 "yaxis": "y2",
                 "text": [f"{_hover(bisection.candidates[each.candidate])}<br>{plain(each.outcome)}" for each in mine],
                 "hovertemplate": "%{text}<extra></extra>",
-                "marker": {"color": colour, "symbol": symbol, "size": 9, "line": {"width": 2}},
+                "marker": {"color": colour, "symbol": symbol, "size": 9, "line": {"width": 2, "color": colour}},
                 "meta": {"kind": "failed"},
             }
 

@@ -54,6 +54,7 @@ def absolute() -> dict[str, Any]:
         ],
         "layout": {
             "meta": {"label": _computed("label"), "metric": _computed("metric")},
+            "height": 400,
             "barmode": "group",
             "scattermode": "group",
             "bargap": 0.25,
@@ -95,6 +96,7 @@ def relative() -> dict[str, Any]:
         ],
         "layout": {
             "meta": {"label": _computed("relative_label"), "metric": _computed("metric")},
+            "height": 360,
             "showlegend": True,
             "legend": {"orientation": "h", "x": 0, "y": 1, "yanchor": "bottom"},
             "hovermode": "closest",

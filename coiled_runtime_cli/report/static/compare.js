@@ -346,7 +346,7 @@
       const section = crt.el(
         "section",
         { class: "answer", "aria-label": "Answer" },
-        crt.el("p", { class: "answer-sentence" }, sentence),
+        crt.el("p", { class: "answer-sentence" }, sentence.replaceAll(" %", "\u00a0%")),
         crt.el("div", { class: "chips" }, ...chips),
       );
       if (overall.low !== null && measured.length) {
@@ -530,7 +530,8 @@
           .filter((each) => each * side >= 0 && room(each))
           .map((each) => ({ side, threshold: Math.abs(each) })),
       );
-      const marked = Array.from(columns.keys()).filter((index) => columns[index].threshold % 20 === 0 && columns[index].threshold);
+      const named = narrow ? [20, 80] : [20, 40, 60, 80];
+      const marked = Array.from(columns.keys()).filter((index) => named.includes(columns[index].threshold));
       const middle = columns.length / 2 - 0.5;
       const worse = facts.metric.better === "higher" ? -1 : 1;
       const signed = tests.map((each) =>

@@ -251,7 +251,7 @@
       if (relative) figures.push([relative, this.page.figures.relative]);
       for (const [place, figure] of figures) {
         const filled = crt.runs.fill(figure, computed);
-        crt.draw(place, wide ? filled : sideways(filled, queries.length * (engines.length + 1)));
+        crt.draw(place, wide ? filled : sideways(filled, queries.length * (place === relative ? 2 : engines.length + 1)));
       }
     }
 
