@@ -211,10 +211,11 @@ class Pages:
         ]
         measured = {key for each in members for key in each.digest.metrics}
         payload: dict[str, Any] = {
-            each.key: figures.time_series(each, lines, marks, title=function.name)
+            each.key: figures.time_series(each, lines, title=function.name)
             for each in self.metrics
             if each.key in measured
         }
+        payload["environment"] = figures.environment_changes(marks)
         payload["phases"] = {
             f"{line.unit}/{line.index}": figures.phases(line, self.metrics, title=line.name)
             for line in lines

@@ -45,12 +45,10 @@ class Line:
     digest: SeriesDigest
 
 
-def time_series(
-    metric: MetricView, lines: Sequence[Line], marks: Sequence[tuple[str, Sequence[MarkDigest]]], *, title: str
-) -> dict[str, Any]:
+def time_series(metric: MetricView, lines: Sequence[Line], *, title: str) -> dict[str, Any]:
     """Every run a point, failures as crosses, the level between changes with its interval, changes shaded.
 
-    ``marks`` are the environment changes of each runtime; they have a strip of their own below the chart.
+    The strip below the chart (``y2``) is for the traces of :func:`environment_changes`, which all metrics share.
     """
     drawn = [each for each in lines if metric.key in each.digest.metrics]
     busiest: dict[str, int] = {}
@@ -58,7 +56,6 @@ def time_series(
         busiest[each.runtime] = busiest.get(each.runtime, 0) + each.digest.metrics[metric.key].n
     kind = "scattergl" if max(busiest.values(), default=0) > _MANY else "scatter"
     traces = [trace for each in drawn for trace in _traces(metric, each, kind)]
-    traces += [_strip(runtime, each) for runtime, each in marks if each]
     return {
         "data": traces,
         "layout": {
@@ -78,6 +75,11 @@ def time_series(
             "shapes": [shape for each in drawn for shape in _shapes(metric, each)],
         },
     }
+
+
+def environment_changes(marks: Sequence[tuple[str, Sequence[MarkDigest]]]) -> list[dict[str, Any]]:
+    """For each runtime a trace of marks where its Python, host or key packages changed."""
+    return [_strip(runtime, each) for runtime, each in marks if each]
 
 
 def phases(line: Line, metrics: Sequence[MetricView], *, title: str) -> dict[str, Any]:
@@ -101,7 +103,11 @@ def phases(line: Line, metrics: Sequence[MetricView], *, title: str) -> dict[str
             for position, each in enumerate(known)
         ],
         "layout": {
-            "meta": {"label": plain(f"Thread-seconds of {title} by phase, run by run"), "metric": "phases"},
+            "meta": {
+                "label": plain(f"Thread-seconds of {title} by phase, run by run"),
+                "metric": "phases",
+                "series": plain(line.name),
+            },
             "showlegend": True,
             "legend": {"orientation": "h", "y": 1.12, "x": 0},
             "hovermode": "x unified",
