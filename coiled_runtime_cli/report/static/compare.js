@@ -2,22 +2,11 @@
 "use strict";
 
 (function () {
-  const plain = (text, longest) => crt.runs.plain(text, longest);
   const size = (ratio) => crt.runs.size(ratio);
   const change = (ratio) => crt.ratio(ratio);
 
   /* Tests of a chart at first: those that most is known of. */
   const CHARTED = 40;
-
-  const VERDICTS = ["worse", "better", "same", "inconclusive", "few"];
-  const COLOURS = { worse: "regression", better: "improvement", same: "muted", inconclusive: "muted", few: "muted" };
-  const SYMBOLS = {
-    worse: "triangle-right",
-    better: "triangle-left",
-    same: "circle",
-    inconclusive: "circle-open",
-    few: "x-thin-open",
-  };
 
   crt.page("compare", async (main) => {
     const page = JSON.parse(main.querySelector("#page").textContent);
@@ -52,45 +41,10 @@
       this.known = known;
       this.result = main.querySelector("#result");
       this.usual = crt.runs.usual(known);
-      this.boxes = { a: this.box("a"), b: this.box("b") };
+      this.arms = new crt.Arms(main, known, (arm, text) => this.set(arm, text));
       this.turn = 0;
       this.all = { forest: false, confidence: false };
       this.controls();
-    }
-
-    /* One selection box: kind, value, what it means. */
-    box(arm) {
-      const place = this.main.querySelector(`[data-arm=${arm}]`);
-      const found = {};
-      for (const part of ["kind", "value", "from", "to", "says", "list"]) {
-        found[part] = place.querySelector(`[data-part=${part}]`);
-      }
-      for (const [kind, text] of Object.entries(crt.runs.KINDS)) {
-        found.kind.append(crt.el("option", { value: kind }, text));
-      }
-      found.kind.addEventListener("change", () => {
-        const kind = found.kind.value;
-        const first = crt.runs.suggestions(this.known, kind)[arm === "b" ? 0 : 1];
-        const only = crt.runs.suggestions(this.known, kind)[0];
-        if (kind === "dates") return this.choose(arm, `dates:${this.month(arm)}`);
-        return this.choose(arm, `${kind}:${(first || only || { value: "" }).value}`);
-      });
-      found.value.addEventListener("change", () => this.choose(arm, `${found.kind.value}:${found.value.value.trim()}`));
-      for (const each of [found.from, found.to]) {
-        each.addEventListener("change", () => this.choose(arm, `dates:${found.from.value}..${found.to.value}`));
-      }
-      return found;
-    }
-
-    /* The last 30 days of the history for B, the 30 before them for A. */
-    month(arm) {
-      const last = (this.known.last || 0) - (arm === "a" ? 30 : 0) * 86400000;
-      return `${crt.date(last - 29 * 86400000, false)}..${crt.date(last, false)}`;
-    }
-
-    choose(arm, text) {
-      crt.state.set({ [arm]: text });
-      this.update();
     }
 
     controls() {
@@ -129,7 +83,7 @@
       const turn = ++this.turn;
       const { a, b } = this.chosen();
       const arms = { a: crt.runs.select(this.known, a), b: crt.runs.select(this.known, b) };
-      for (const arm of ["a", "b"]) this.show(arm, arms[arm]);
+      for (const arm of ["a", "b"]) this.arms.show(arm, arms[arm]);
       this.suite.value = crt.state.get("suite") ?? "";
       if (document.activeElement !== this.filter) this.filter.value = crt.state.get("q") ?? "";
       if (document.activeElement !== this.effect) this.effect.value = String(100 * this.smallest());
@@ -152,48 +106,6 @@
         }
       }
       return this.draw(arms, metric);
-    }
-
-    show(arm, selection) {
-      const box = this.boxes[arm];
-      const kind = selection.kind || "label";
-      const dates = kind === "dates";
-      box.kind.value = kind;
-      box.value.hidden = dates;
-      box.from.parentElement.hidden = !dates;
-      if (dates) [box.from.value, box.to.value] = selection.value.split("..").concat("").slice(0, 2);
-      else if (document.activeElement !== box.value || box.value.value === "") box.value.value = selection.value;
-      if (box.offered !== kind) {
-        box.offered = kind;
-        box.list.replaceChildren(
-          ...crt.runs
-            .suggestions(this.known, kind)
-            .map((each) => crt.el("option", { value: each.value }, each.text)),
-        );
-      }
-      box.says.replaceChildren(...this.describe(arm, selection));
-    }
-
-    describe(arm, selection) {
-      const { sessions } = this.known;
-      if (!selection.sessions.length) {
-        const first = selection.kind === "before" && !selection.nearest;
-        const chosen = selection.value !== "" || selection.kind === "label";
-        const none = !chosen ? "Nothing chosen." : first ? "There is none before it." : "No session fits.";
-        if (!selection.nearest) return [none];
-        const offer = crt.el("button", { type: "button", class: "link" }, selection.nearest);
-        offer.addEventListener("click", () => this.choose(arm, selection.nearest));
-        return [`${none} Did you mean `, offer, "?"];
-      }
-      const first = crt.date(sessions.started[selection.sessions[selection.sessions.length - 1]], false);
-      const last = crt.date(sessions.started[selection.sessions[0]], false);
-      const said = [
-        plural(selection.sessions.length, "session"),
-        plural(selection.runs, "run"),
-        first === last ? last : `${first} to ${last}`,
-      ].join(" · ");
-      if (selection.total <= selection.sessions.length) return [said];
-      return [`The newest ${said}; ${(selection.total - selection.sessions.length).toLocaleString("en")} older are left out.`];
     }
 
     missing(arms) {
@@ -271,10 +183,12 @@
         arms,
         metric,
         words: words(metric),
+        page: this.page,
+        smallest: this.smallest(),
         shown,
         measured,
-        listed: VERDICTS.includes(wanted) ? measured.filter((each) => each.comparison.verdict === wanted) : measured,
-        wanted: VERDICTS.includes(wanted) ? wanted : null,
+        listed: crt.effects.VERDICTS.includes(wanted) ? measured.filter((each) => each.comparison.verdict === wanted) : measured,
+        wanted: crt.effects.VERDICTS.includes(wanted) ? wanted : null,
         lone: this.tests_.filter((each) => !(each.a.runs && each.b.runs) && fits(each)),
         overall: crt.stats.overall(measured.map((each) => each.comparison)),
         filtered: Boolean(suite || text),
@@ -335,7 +249,7 @@
       }
       const onlyB = facts.shown.filter((each) => each.b.failed && !each.a.failed).length;
       const onlyA = facts.shown.filter((each) => each.a.failed && !each.b.failed).length;
-      const chips = VERDICTS.filter((each) => counts[each]).map((verdict) => this.chip(verdict, counts[verdict], facts));
+      const chips = crt.effects.VERDICTS.filter((each) => counts[each]).map((verdict) => this.chip(verdict, counts[verdict], facts));
       const failures = [
         onlyB ? `${onlyB} ${onlyB === 1 ? "fails" : "fail"} in B only` : "",
         onlyA ? `${onlyA} in A only` : "",
@@ -432,13 +346,13 @@
     charts(facts) {
       if (!facts.listed.some((each) => each.comparison.low !== null)) return [];
       const forest = this.chart("forest", "Effects with their 95 % intervals", facts, (tests, place) =>
-        this.forest(tests, place, facts),
+        crt.effects.forest(tests, place, facts),
       );
       const confidence = this.chart(
         "confidence",
         `How sure, for each size of effect`,
         facts,
-        (tests, place) => this.confidence(tests, place, facts),
+        (tests, place) => crt.effects.confidence(tests, place, facts),
         `Each cell: the confidence that B is ${facts.words.less} (left) or ${facts.words.more} (right) than A by more than so much. Numbers from 80 % on.`,
       );
       return [forest, confidence];
@@ -468,101 +382,6 @@
       return section;
     }
 
-    names(tests, place) {
-      const longest = place.clientWidth < 600 ? 20 : 44;
-      return tests.map((each) => plain(each.more ? `${each.name} · ${each.more}` : each.name, longest));
-    }
-
-    hover(test, metric) {
-      const { comparison } = test;
-      return [
-        `<b>${plain(test.name, 80)}</b>`,
-        test.more ? plain(test.more, 80) : "",
-        `${change(comparison.ratio)} (${change(comparison.low)} to ${change(comparison.high)})`,
-        `A ${plain(crt.format(comparison.before, metric.key))}, B ${plain(crt.format(comparison.after, metric.key))}`,
-        `${comparison.n[0]} and ${comparison.n[1]} runs`,
-      ]
-        .filter(Boolean)
-        .join("<br>");
-    }
-
-    forest(tests, place, facts) {
-      const rows = new Map(tests.map((each, index) => [each, index]));
-      const bounds = tests.flatMap((each) => [each.comparison.low, each.comparison.high]).map(Math.log);
-      const far = Math.min(Math.max(...bounds.map(Math.abs), Math.log(1 + this.smallest())), Math.log(20)) * 1.08;
-      const { ticks, texts } = scale(far, place.clientWidth < 600 ? 5 : 9);
-      const verdicts = VERDICTS.map((verdict) => {
-        const mine = tests.filter((each) => each.comparison.verdict === verdict);
-        return {
-          name: facts.words[verdict],
-          ratio: mine.map((each) => each.comparison.ratio),
-          row: mine.map((each) => rows.get(each)),
-          above: mine.map((each) => each.comparison.high - each.comparison.ratio),
-          below: mine.map((each) => each.comparison.ratio - each.comparison.low),
-          hover: mine.map((each) => this.hover(each, facts.metric)),
-          href: mine.map((each) => each.benchmark.href),
-          colour: COLOURS[verdict],
-          symbol: SYMBOLS[verdict],
-        };
-      }).filter((each) => each.row.length);
-      const figure = crt.runs.fill(this.page.figures.forest, {
-        verdicts,
-        row: tests.map((_, index) => index),
-        names: this.names(tests, place),
-        rows_range: [tests.length - 0.4, -0.6],
-        range: [-far / Math.LN10, far / Math.LN10],
-        ticks,
-        tick_texts: texts,
-        axis: `← ${facts.words.less}   ${facts.words.more} →`,
-        same_low: 1 - this.smallest(),
-        same_high: 1 + this.smallest(),
-        height: 100 + 20 * tests.length,
-        metric: facts.metric.key,
-      });
-      return crt.draw(place, figure);
-    }
-
-    confidence(tests, place, facts) {
-      const narrow = place.clientWidth < 600;
-      const room = (each) => !narrow || [0, 10, 20, 40, 80].includes(Math.abs(each));
-      const columns = [-1, 1].flatMap((side) =>
-        this.page.thresholds
-          .filter((each) => each * side >= 0 && room(each))
-          .map((each) => ({ side, threshold: Math.abs(each) })),
-      );
-      const named = narrow ? [20, 80] : [20, 40, 60, 80];
-      const marked = Array.from(columns.keys()).filter((index) => named.includes(columns[index].threshold));
-      const middle = columns.length / 2 - 0.5;
-      const worse = facts.metric.better === "higher" ? -1 : 1;
-      const signed = tests.map((each) =>
-        columns.map(({ side, threshold }) => side * worse * crt.stats.confidenceBeyond(each.comparison, side, threshold / 100)),
-      );
-      const hover = tests.map((each, row) =>
-        columns.map(({ side, threshold }, column) => {
-          const word = side > 0 ? facts.words.more : facts.words.less;
-          const much = threshold ? `more than ${threshold} % ${word}` : word;
-          return `<b>${plain(each.name, 80)}</b><br>${percent(Math.abs(signed[row][column]))} sure: ${much}`;
-        }),
-      );
-      const figure = crt.runs.fill(this.page.figures.confidence, {
-        columns: columns.map((_, index) => index),
-        row: tests.map((_, index) => index),
-        signed,
-        shown: signed.map((row) => row.map((each) => (Math.abs(each) < 0.8 ? "" : String(Math.min(99, Math.floor(Math.abs(each) * 100)))))),
-        hover,
-        names: this.names(tests, place),
-        rows_range: [tests.length - 0.5, -0.5],
-        ticks: [...marked, middle],
-        tick_texts: [
-          ...marked.map((index) => `${columns[index].side > 0 ? "+" : "-"}${columns[index].threshold}${narrow ? "" : " %"}`),
-          "0",
-        ],
-        height: 70 + 22 * tests.length,
-        metric: facts.metric.key,
-      });
-      return crt.draw(place, figure);
-    }
-
     table(facts) {
       if (!facts.measured.length) return [];
       const { metric, listed } = facts;
@@ -582,7 +401,7 @@
           crt.el(
             "td",
             { class: "range-cell", "data-value": comparison.low === null ? "" : String(Math.log(comparison.low)) },
-            range(comparison, far, this.smallest()),
+            crt.effects.range(comparison, far, this.smallest()),
             crt.el(
               "span",
               { class: "range-text" },
@@ -626,8 +445,8 @@
         const middle = (arm) => crt.stats.quantile(seen.map((each) => each.n[arm]).sort((one, other) => one - other), 0.5);
         texts.push(
           `A test has ${round(middle(0))} runs in A and ${round(middle(1))} in B (medians). With so many, half of the tests ` +
-            `would show a change of ${percent(crt.stats.quantile(sizes, 0.5))} or more four times in five; nine in ten of them one of ` +
-            `${percent(crt.stats.quantile(sizes, 0.9))}. What is smaller could not be seen.`,
+            `would show a change of ${crt.effects.percent(crt.stats.quantile(sizes, 0.5))} or more four times in five; nine in ten of them one of ` +
+            `${crt.effects.percent(crt.stats.quantile(sizes, 0.9))}. What is smaller could not be seen.`,
         );
       }
       const shared = facts.arms.a.sessions.filter((each) => facts.arms.b.sessions.includes(each)).length;
@@ -659,12 +478,6 @@
   const plural = (count, noun) => `${count.toLocaleString("en")} ${noun}${count === 1 ? "" : "s"}`;
   const plainText = (text) => (text.length <= 48 ? text : `${text.slice(0, 47)}…`);
   const round = (value) => (value < 10 && value % 1 ? value.toFixed(1) : String(Math.round(value)));
-
-  function percent(part) {
-    const value = part * 100;
-    if (value > 99.9 && value < 100) return "> 99.9 %";
-    return `${value < 9.95 || value > 99 ? value.toFixed(1).replace(/\.0$/, "") : Math.round(value)} %`;
-  }
 
   function shortP(value) {
     if (value < 0.0001) return "< 0.0001";
@@ -731,36 +544,4 @@
     );
   }
 
-  /* Round changes for a logarithmic axis of ratios that reaches exp(far) on either side, as many as have room. */
-  function scale(far, most) {
-    const gap = (2 * far) / most;
-    const ticks = [1];
-    for (const side of [[0.99, 0.98, 0.95, 0.9, 0.8, 0.7, 0.5, 0.2, 0.1], [1.01, 1.02, 1.05, 1.1, 1.2, 1.5, 2, 5, 10]]) {
-      const fits = side.filter((each) => Math.abs(Math.log(each)) <= far);
-      let last = Infinity;
-      for (const each of fits.reverse()) {
-        const place = Math.abs(Math.log(each));
-        if (last - place >= gap && place >= gap) {
-          ticks.push(each);
-          last = place;
-        }
-      }
-    }
-    ticks.sort((one, other) => one - other);
-    return { ticks, texts: ticks.map((each) => (each === 1 ? "same" : change(each).replace(/\.0(?= %|$)/, ""))) };
-  }
-
-  /* An interval as a bar between two times less and two times more, or whatever `far` says. */
-  function range({ ratio, low, high, verdict }, far, smallest) {
-    const place = (value) => 60 + 58 * Math.max(-1, Math.min(1, Math.log(value) / far));
-    const parts = [
-      crt.el("rect", { x: place(1 - smallest), y: 0, width: place(1 + smallest) - place(1 - smallest), height: 16, class: "range-same" }),
-      crt.el("line", { x1: 60, x2: 60, y1: 0, y2: 16, class: "range-zero" }),
-    ];
-    if (low !== null) {
-      parts.push(crt.el("line", { x1: place(low), x2: Math.max(place(high), place(low) + 1), y1: 8, y2: 8, class: "range-bar" }));
-    }
-    parts.push(crt.el("circle", { cx: place(ratio), cy: 8, r: 3.5, class: "range-dot" }));
-    return crt.el("svg", { viewBox: "0 0 120 16", class: `range verdict-${verdict}`, "aria-hidden": "true" }, ...parts);
-  }
 })();
