@@ -14,6 +14,7 @@ import itertools
 import math
 from dataclasses import dataclass
 from functools import lru_cache
+from statistics import NormalDist
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -276,21 +277,30 @@ def _refined(each: _Prepared, breaks: list[int]) -> list[int]:
 
 def _supported(each: _Prepared, breaks: list[int], p_value: float) -> tuple[Change, ...]:
     """Prune the weakest change until all that are left are sure, large enough and steps."""
+    known: dict[tuple[int, int, int], _Step] = {}
     breaks = list(breaks)
     while breaks:
         edges = [0, *breaks, len(each.clipped)]
-        steps = [_step(each, edges[place], edges[place + 1], edges[place + 2], p_value) for place in range(len(breaks))]
-        weakest = min(range(len(steps)), key=lambda place: steps[place].weight)
-        if steps[weakest].weight >= 0:
-            return tuple(each_step.change for each_step in steps)
+        spans = list(zip(edges[:-2], edges[1:-1], edges[2:], strict=True))
+        for span in spans:
+            if span not in known:
+                known[span] = _step(each, *span, p_value)
+        weakest = min(range(len(spans)), key=lambda place: known[spans[place]].weight)
+        if known[spans[weakest]].weight > 0:
+            return tuple(_change(each, known[span]) for span in spans)
         del breaks[weakest]
     return ()
 
 
 @dataclass(slots=True)
 class _Step:
-    change: Change
-    weight: float  # below zero: not to be kept
+    middle: int
+    before: float  # means of logs
+    after: float
+    spread: float  # standard error of their difference
+    freedom: float
+    p_value: float
+    weight: float  # how many standard errors it is worth; not above zero: not to be kept
 
 
 def _step(each: _Prepared, start: int, middle: int, stop: int, p_value: float) -> _Step:
@@ -307,23 +317,33 @@ def _step(each: _Prepared, start: int, middle: int, stop: int, p_value: float) -
     spread = math.sqrt(parts[0][0] + parts[1][0])
     freedom = spread**4 / sum(share**2 / df for share, df in parts)
     before, after = float(left.mean()), float(right.mean())
-    shift = after - before
-    p = 2 * student_t_cdf(-abs(shift) / spread, freedom)
-    half = _quantile(round(freedom, 1) if freedom < 50 else float(round(freedom))) * spread
-    change = Change(
-        index=int(each.usable[middle]),
-        before=math.exp(before),
-        after=math.exp(after),
+    size = abs(after - before) / spread
+    # no number of degrees of freedom makes less than this many standard errors sure enough; the tail costs time
+    p = 1.0 if size < _normal_quantile(p_value) else 2 * student_t_cdf(-size, freedom)
+    small = abs(after - before) < math.log1p(each.effect)  # by the same factor up and down: 1.03, 1 / 1.03
+    kept = p <= p_value and not small and not _is_drift(left, right)
+    weight = size if kept else size - 1e9 if p > p_value else -1 / (1 + size)
+    return _Step(middle, before, after, spread, freedom, p, weight)
+
+
+def _change(each: _Prepared, step: _Step) -> Change:
+    shift = step.after - step.before
+    half = _quantile(round(step.freedom, 1) if step.freedom < 50 else float(round(step.freedom))) * step.spread
+    return Change(
+        index=int(each.usable[step.middle]),
+        before=math.exp(step.before),
+        after=math.exp(step.after),
         ratio=math.exp(shift),
         low=math.exp(shift - half),
         high=math.exp(shift + half),
-        p_value=p,
+        p_value=step.p_value,
     )
-    # in either direction by the same factor: 1.03 up, 1 / 1.03 down
-    small = abs(shift) < math.log1p(each.effect)
-    if p > p_value or small or _is_drift(left, right):
-        return _Step(change, -1 - p if p > p_value else -0.5)
-    return _Step(change, 1 - p)
+
+
+@lru_cache(maxsize=16)
+def _normal_quantile(p_value: float) -> float:
+    """The z that a standard normal exceeds on either side with probability ``p_value``."""
+    return NormalDist().inv_cdf(1 - p_value / 2)
 
 
 @lru_cache(maxsize=4096)

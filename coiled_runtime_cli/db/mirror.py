@@ -12,7 +12,6 @@ import json
 import os
 import shutil
 import tempfile
-import zipfile
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Engine
 
 #: Changes when the arrays do: mirrors of another format are read no more.
-_FORMAT = 1
+_FORMAT = 2
 
 #: Portions of a mirror beyond which they become one, and mirrors that are kept.
 _PORTIONS, _MIRRORS = 12, 5
@@ -113,7 +112,7 @@ class Mirror:
             portions = [str(name) for name in index["portions"]]
             rows = Rows.joined([_read(self._folder / name) for name in portions])
             whole = len(rows.key) == index["count"] and bool((np.diff(rows.key) > 0).all())
-        except (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError, zipfile.BadZipFile):
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError):
             return None
         if not whole:
             return None
@@ -142,28 +141,30 @@ class Mirror:
             return
 
     def _write(self, rows: Rows) -> str:
-        number, temporary = tempfile.mkstemp(prefix="rows-", suffix=".npz", dir=self._folder)
+        folder = Path(tempfile.mkdtemp(prefix="rows-", dir=self._folder))
         try:
-            with os.fdopen(number, "wb") as stream:
-                notes = np.frombuffer(json.dumps(rows.notes).encode(), np.uint8)
-                np.savez(stream, notes=notes, **{name: getattr(rows, name) for name in _ARRAYS})
+            for name in _ARRAYS:
+                np.save(folder / f"{name}.npy", getattr(rows, name), allow_pickle=False)
+            (folder / "notes.json").write_text(json.dumps(rows.notes), encoding="ascii")
         except BaseException:
-            Path(temporary).unlink(missing_ok=True)
+            shutil.rmtree(folder, ignore_errors=True)
             raise
-        return Path(temporary).name
+        return folder.name
 
     def _clean(self, portions: Sequence[str]) -> None:
         """Remove what the index does not name, and the mirrors that were not used for longest."""
         for file in self._folder.iterdir():
             if file.name not in portions and file.name != "index.json":
-                file.unlink(missing_ok=True)
+                shutil.rmtree(file, ignore_errors=True) if file.is_dir() else file.unlink(missing_ok=True)
         mirrors = sorted(self._folder.parent.iterdir(), key=lambda each: each.stat().st_mtime, reverse=True)
         for each in mirrors[_MIRRORS:]:
             if each != self._folder:
                 shutil.rmtree(each, ignore_errors=True)
 
 
-def _read(path: Path) -> Rows:
-    with np.load(path, allow_pickle=False) as archive:
-        notes = json.loads(archive["notes"].tobytes() or b"[]")
-        return Rows(**{name: archive[name] for name in _ARRAYS}, notes=notes)
+def _read(folder: Path) -> Rows:
+    """The arrays where they lie: a page of them is read when it is looked at."""
+    notes = json.loads((folder / "notes.json").read_bytes())
+    return Rows(
+        **{name: np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False) for name in _ARRAYS}, notes=notes
+    )

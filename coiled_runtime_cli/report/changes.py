@@ -83,18 +83,24 @@ class Changes:
     def of_function(self, function: int) -> Sequence[Found]:
         return self._by_function.get(function, [])
 
+    def told_of_function(self, function: int) -> tuple[ChangeView, ...]:
+        """The findings of a function, of those with one cause the one that matters most."""
+        return self._leading(self._by_function.get(function, []))
+
+    def _leading(self, found: Sequence[Found]) -> tuple[ChangeView, ...]:
+        told: set[str] = set()
+        leading: list[ChangeView] = []
+        for each in sorted(found, key=lambda one: (-(one.bad // _DAY), *_weight(one.view))):
+            if each.view.id not in told:
+                told.update(self._alike[each.view.id])
+                leading.append(each.view)
+        return tuple(leading)
+
     def recent(self, days: int, limit: int) -> tuple[tuple[ChangeView, ...], int]:
         """The findings of the last days: of those with one cause the largest, at most ``limit``; and how many are older."""
         start = self._newest - days * _DAY
         late = [each for each in self._found if each.bad >= start]
-        told: set[str] = set()
-        shown: list[ChangeView] = []
-        for each in sorted(late, key=lambda one: (-(one.bad // _DAY), *_weight(one.view))):
-            if each.view.id in told:
-                continue
-            told.update(self._alike[each.view.id])
-            shown.append(each.view)
-        return tuple(shown[:limit]), len(self._found) - len(late)
+        return self._leading(late)[:limit], len(self._found) - len(late)
 
     def document(self, found: Found) -> dict[str, Any]:
         """A finding for the browser."""

@@ -261,9 +261,9 @@ class _Reader:
         values, start, session = values[late], start[late], session[late]
         days = start // _DAY
         keys: NDArray[Any] = np.arange(len(values))
-        if len(np.unique(days)) >= _FEW_DAYS:
+        if np.count_nonzero(np.diff(days)) >= _FEW_DAYS - 1:
             keys = days
-        elif len(np.unique(session)) >= _FEW_DAYS:
+        elif np.count_nonzero(np.diff(session)) >= _FEW_DAYS - 1:
             keys = session
         edges = np.flatnonzero(np.diff(keys)) + 1
         starts = np.concatenate(([0], edges))
@@ -352,7 +352,19 @@ def _shares(count: int, most: int) -> NDArray[np.int64]:
 
 def to_document(digest: UnitDigest) -> dict[str, Any]:
     """A JSON object; :func:`from_document` reads it back equal."""
-    return dataclasses.asdict(digest)
+    document: dict[str, Any] = _plain(digest)
+    return document
+
+
+def _plain(value: Any) -> Any:
+    """As dataclasses.asdict, which copies every number and is five times as slow."""
+    if isinstance(value, tuple):
+        return value if not value or not dataclasses.is_dataclass(value[0]) else [_plain(each) for each in value]
+    if isinstance(value, dict):
+        return {key: _plain(each) for key, each in value.items()}
+    if dataclasses.is_dataclass(value):
+        return {name: _plain(getattr(value, name)) for name in value.__slots__}  # type: ignore[attr-defined]
+    return value
 
 
 def from_document(document: dict[str, Any]) -> UnitDigest:

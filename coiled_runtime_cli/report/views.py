@@ -211,6 +211,7 @@ class FunctionView:
     path: str
     suite: LinkView
     summary: str | None  # first paragraph of its docstring
+    metrics: tuple[MetricView, ...]  # that it has values of
     runtimes: tuple[RuntimeView, ...]  # the busiest first; those of this function
     series: tuple[SeriesRow, ...]
     changes: tuple[ChangeView, ...]

@@ -157,7 +157,7 @@ def _traces(metric: MetricView, line: Line, kind: str) -> Iterator[dict[str, Any
         )
 
     yield from _level(trace, metric, digest, colour, _DASHES[line.dash % len(_DASHES)])
-    yield runs("passed", {"color": colour, "symbol": symbol, "size": 5, "opacity": 0.75})
+    yield runs("passed", {"color": colour, "symbol": symbol, "size": 5, "opacity": 0.75 if kind == "scatter" else 0.4})
     if line.digest.profiled:
         yield runs("profiled", {"color": colour, "symbol": "circle-open", "size": 6}, "scatter")
     if line.digest.failures:
