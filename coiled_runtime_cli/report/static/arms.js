@@ -48,7 +48,7 @@
       const kind = selection.kind || "label";
       const dates = kind === "dates";
       box.kind.value = kind;
-      box.value.hidden = dates;
+      box.value.parentElement.hidden = dates;
       box.from.parentElement.hidden = !dates;
       if (dates) [box.from.value, box.to.value] = selection.value.split("..").concat("").slice(0, 2);
       else if (document.activeElement !== box.value || box.value.value === "") box.value.value = selection.value;

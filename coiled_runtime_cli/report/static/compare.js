@@ -243,7 +243,9 @@
         const certain = overall.low > 1 || overall.high < 1;
         const how = overall.ratio > 1 ? word.more : word.less;
         const much = size(overall.ratio);
-        if (!certain) sentence = `No difference between ${b} and ${a} can be told over ${tests}: ${change(overall.ratio)} (${range}).`;
+        const same = overall.low > 1 - this.smallest() && overall.high < 1 + this.smallest();
+        if (same && !certain) sentence = `${capital(b)} and ${a} are the same over ${tests}: ${change(overall.ratio)} (${range}).`;
+        else if (!certain) sentence = `No difference between ${b} and ${a} can be told over ${tests}: ${change(overall.ratio)} (${range}).`;
         else if (word.timed) sentence = `${capital(b)} is ${much} ${how} than ${a} over ${tests} (${range}).`;
         else sentence = `${metric.label} is ${much} ${how} in ${b} than in ${a} over ${tests} (${range}).`;
       }
@@ -410,7 +412,7 @@
           ),
           number(comparison.before, crt.format(comparison.before, metric.key), "wide-only"),
           number(comparison.after, crt.format(comparison.after, metric.key), "wide-only"),
-          number(Math.min(...comparison.n), `${comparison.n[0]} / ${comparison.n[1]}`),
+          number(Math.min(...comparison.n), `${comparison.n[0]} / ${comparison.n[1]}`, "wide-only"),
           crt.el("td", {}, crt.el("span", { class: `badge verdict-${verdict}` }, facts.words[verdict])),
           number(comparison.q, comparison.q === null ? "" : shortP(comparison.q), "wide-only"),
         );
@@ -421,7 +423,7 @@
         "95 % interval",
         { text: "A", class: "number wide-only" },
         { text: "B", class: "number wide-only" },
-        { text: "Runs A / B", class: "number" },
+        { text: "Runs A / B", class: "number wide-only" },
         "Verdict",
         { text: "Adjusted q", class: "number wide-only" },
       ];
