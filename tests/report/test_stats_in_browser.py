@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+import scipy.stats
 
 from coiled_runtime_cli.core import changepoint, detect, stats
 
@@ -116,3 +117,78 @@ def test_medians_and_their_intervals_are_the_same_in_the_browser(evaluate: Calla
     assert close(found["median"], wanted.median)
     assert close(found["low"], wanted.low)
     assert close(found["high"], wanted.high)
+
+
+def test_p_values_are_those_of_welch(evaluate: Callable[[str, Any], Any]) -> None:
+    arms = some_arms()[:60]
+    found = evaluate("(arms) => arms.map(([a, b]) => stats.comparison(a, b).p)", arms)
+    for each, (baseline, contender) in zip(found, arms, strict=True):
+        wanted = scipy.stats.ttest_ind(np.log(contender), np.log(baseline), equal_var=False).pvalue
+        assert close(each, float(wanted), 1e-6)
+
+
+@pytest.mark.parametrize("threshold", [0.0, 0.05, 0.4, 0.8])
+def test_confidence_beyond_a_threshold_is_one_sided_welch(
+    evaluate: Callable[[str, Any], Any], threshold: float
+) -> None:
+    arms = some_arms(seed=3)[:40]
+    found = evaluate(
+        "([arms, threshold]) => arms.map(([a, b]) => [-1, 1].map("
+        "(side) => stats.confidenceBeyond(stats.comparison(a, b), side, threshold)))",
+        [arms, threshold],
+    )
+    for sides, (baseline, contender) in zip(found, arms, strict=True):
+        for sure, sign, way in zip(sides, (-1, 1), ("less", "greater"), strict=True):
+            moved = np.log(contender) - math.log1p(sign * threshold)
+            p_value = scipy.stats.ttest_ind(moved, np.log(baseline), equal_var=False, alternative=way).pvalue
+            assert sure == pytest.approx(1 - float(p_value), abs=1e-9)
+
+
+def test_the_overall_ratio_is_a_geometric_mean_with_students_interval(evaluate: Callable[[str, Any], Any]) -> None:
+    ratios = np.random.default_rng(5).lognormal(0.02, 0.1, 30)
+    found = evaluate("(ratios) => stats.overall(ratios.map((ratio) => ({ ratio })))", ratios.tolist())
+    logs = np.log(ratios)
+    low, high = scipy.stats.t.interval(0.95, len(logs) - 1, logs.mean(), scipy.stats.sem(logs))
+    assert close(found["ratio"], math.exp(logs.mean()))
+    assert close(found["low"], math.exp(low))
+    assert close(found["high"], math.exp(high))
+
+
+@pytest.mark.parametrize(
+    ("baseline", "contender", "better", "verdict"),
+    [
+        ([1.0, 1.01, 0.99, 1.0], [1.5, 1.51, 1.49, 1.5], "lower", "worse"),
+        ([1.0, 1.01, 0.99, 1.0], [1.5, 1.51, 1.49, 1.5], "higher", "better"),
+        ([1.0, 1.01, 0.99, 1.0], [0.5, 0.51, 0.49, 0.5], "lower", "better"),
+        ([1.0, 1.01, 0.99, 1.0], [1.0, 1.01, 0.99, 1.01], "lower", "same"),
+        ([1.0, 2.0, 0.5], [1.1, 2.1, 0.6], "lower", "inconclusive"),
+        ([1.0], [2.0, 2.0, 2.0], "lower", "few"),
+        ([], [2.0], "lower", "few"),
+        ([-1.0, 0.0, None, 1.0], [1.0, 1.0], "lower", "few"),
+        ([1.0, 1.0], [1.0, 1.0], "lower", "same"),
+        ([1.0, 1.0], [2.0, 2.0], "lower", "worse"),
+    ],
+)
+def test_each_comparison_gets_its_verdict(
+    evaluate: Callable[[str, Any], Any], baseline: list[float], contender: list[float], better: str, verdict: str
+) -> None:
+    found = evaluate(
+        "([a, b, better]) => { const one = stats.comparison(a, b); stats.judge([one], { better }); return one.verdict; }",
+        [baseline, contender, better],
+    )
+    assert found == verdict
+
+
+def test_few_of_many_tests_without_a_change_are_called_changed(evaluate: Callable[[str, Any], Any]) -> None:
+    random = np.random.default_rng(11)
+    families = [
+        [(random.lognormal(0, 0.05, 6).tolist(), random.lognormal(0, 0.05, 6).tolist()) for _ in range(100)]
+        for _ in range(60)
+    ]
+    found = evaluate(
+        "(families) => families.map((family) => { const all = family.map(([a, b]) => stats.comparison(a, b));"
+        " stats.judge(all, { smallest: 0.02 });"
+        " return all.filter((each) => each.verdict === 'worse' || each.verdict === 'better').length; })",
+        families,
+    )
+    assert sum(count > 0 for count in found) / len(found) <= 0.12  # 5 % of families, and what 60 of them can scatter
