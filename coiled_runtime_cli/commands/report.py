@@ -72,7 +72,7 @@ def report(
         raise UsageError("--single makes one file, --out and --serve a folder", hint="give one of them")
     if summary is not None and (single is not None or serve or open_):
         raise UsageError("--summary prints text: there is nothing to open or to serve", hint="leave out the other flag")
-    settings = [config.load({"db": each}) for each in db or [None]]
+    settings = [config.load({"db": each}) for each in (db or (None,))]
     chosen = _report_settings(settings[0])
     with ExitStack() as stack:
         source = _Source(
@@ -97,7 +97,7 @@ def report(
 
 
 #: What ``[tool.crt.report]`` may hold.
-_SETTINGS = {"out": str, "title": str, "baseline": str, "days": int}
+_SETTINGS: dict[str, type[Any]] = {"out": str, "title": str, "baseline": str, "days": int}
 
 
 def _report_settings(settings: Config) -> dict[str, Any]:

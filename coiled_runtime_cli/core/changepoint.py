@@ -2,8 +2,8 @@
 
 For each series: logarithms; values clipped to the running median (11 points) +- 2 robust standard deviations, so that a few
 outliers cannot make a level; the least-squares partition with a penalty per segment (Yao 1988; Killick, Fearnhead and Eckley
-2012 for the recursion), exact up to 512 points and on bins beyond; then changes pruned, weakest first, that a t-test on effective sample sizes
-does not support, that are too small to matter, or that a straight line explains better than a step.
+2012 for the recursion), exact up to 512 points and on bins beyond; then changes pruned, weakest first, that a t-test on
+effective sample sizes does not support, that are too small to matter, or that a straight line explains better than a step.
 
 The recursion runs over many series at once: what it costs is arithmetic, not the interpreter.
 """

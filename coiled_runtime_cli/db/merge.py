@@ -202,16 +202,16 @@ def _metrics(
     recorded = {
         part.infos[key][:3] for part in parts for key in np.unique(part.rows.metric_info).tolist() if key in part.infos
     }
-    built_in = {identity for identity, (*_, own) in infos.items() if own and identity[0] in MEASURES}
-    names = [identity[0] for identity in sorted(built_in | recorded)]
+    measured = {identity for identity, (*_, own) in infos.items() if own and identity[0] in MEASURES}
+    names = [identity[0] for identity in sorted(measured | recorded)]
     metrics: list[HistoryMetric] = []
     columns: dict[str, Callable[[int], NDArray[np.float64]]] = {}
     for identity in sorted(
-        built_in | recorded,
-        key=lambda each: (each not in built_in, MEASURES.index(each[0]) if each in built_in else 0, each),
+        measured | recorded,
+        key=lambda each: (each not in measured, MEASURES.index(each[0]) if each in measured else 0, each),
     ):
         name, unit, better = identity
-        own = identity in built_in
+        own = identity in measured
         key = name if own or names.count(name) == 1 else f"{name} [{unit}]"
         key = key if key not in columns else f"{key} ({better} is better)"
         display_unit, scale, _ = infos[identity]

@@ -45,8 +45,12 @@ def look(history: History, options: Options, progress: Progress | None = None) -
     """What the pages show, without writing any."""
     tell = progress or _silent
     groups = group(history)
-    digests = digest.digest_units(history, groups.units, lambda done, total: tell("search for changes", done, total))
-    return pages.Pages(history, groups, digests, window=options.window)
+    return pages.Pages(history, groups, digest_units(history, groups, tell), window=options.window)
+
+
+def digest_units(history: History, groups: Groups, tell: Progress) -> list[UnitDigest]:
+    """The digests of all units, none of them remembered."""
+    return digest.digest_units(history, groups.units, lambda done, total: tell("search for changes", done, total))
 
 
 def build(history: History, out: Path, options: Options, progress: Progress | None = None) -> Written:
@@ -198,7 +202,7 @@ def _pages(
     history: History, groups: Groups, site: Pages, options: Options, tell: Progress
 ) -> Iterator[tuple[str, bytes]]:
     """Every page and the feed: path and bytes."""
-    frame = _Frame(history, site, options)
+    frame = Frame(history, site, options)
     count = len(site.functions)
     for done, (path, template, context) in enumerate(documents(history, groups, site, options), start=1):
         yield path, render(template, site=frame.of(path, template), **context).encode("utf-8", "backslashreplace")
@@ -225,7 +229,7 @@ def documents(
         yield bisections.href(bisection), "bisect.html", {"view": bisections.view(bisection)}
 
 
-class _Frame:
+class Frame:
     """What every page has: computed once, told apart by where the page is."""
 
     def __init__(self, history: History, site: Pages, options: Options) -> None:

@@ -219,10 +219,10 @@ class Changes:
             moved.append(MovedView(name="python", before=self._pythons[before], after=self._pythons[after]))
         changes = forge.package_changes(self._packages[before], self._packages[after])
         rank = {name: place for place, name in enumerate(_FIRST)}
-        for each in sorted(changes, key=lambda one: (rank.get(one.name, len(rank)), one.name)):
-            moved.append(
-                MovedView(name=each.name, before=_version(each.before), after=_version(each.after), url=each.url)
-            )
+        moved += [
+            MovedView(name=each.name, before=_version(each.before), after=_version(each.after), url=each.url)
+            for each in sorted(changes, key=lambda one: (rank.get(one.name, len(rank)), one.name))
+        ]
         return tuple(moved[:_MOVED]), max(0, len(moved) - _MOVED)
 
 

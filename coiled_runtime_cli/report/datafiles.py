@@ -48,8 +48,8 @@ class DataFiles:
         """Equal for equal content: whatever file it came from, and whatever else the history holds."""
         runs, rows = self._history.runs, unit.rows
         digest = hashlib.blake2b(self._metrics, digest_size=16)
-        digest.update(np.ascontiguousarray(runs.uuid[rows]))
-        digest.update(self._contents[rows])
+        digest.update(runs.uuid[rows].tobytes())
+        digest.update(self._contents[rows].tobytes())
         for indexes, tokens in (
             (runs.session[rows], self._sessions),
             (runs.environment[rows], self._environments),
@@ -58,7 +58,7 @@ class DataFiles:
         ):
             present, local = _local(indexes, len(tokens))
             digest.update(b"".join(tokens[each] for each in present))
-            digest.update(local)
+            digest.update(local.tobytes())
         for row, note in self._unit_notes(unit).items():
             digest.update(f"{row}{note!r}".encode("utf-8", "backslashreplace"))
         return digest.hexdigest()

@@ -283,7 +283,7 @@ class _Reader:
             moved = _moved(self._descriptions[old], self._descriptions[new]) if old != new else []
             hosts = [history.sessions[each].host_fingerprint for each in (old_session, new_session)]
             if None not in hosts and hosts[0] != hosts[1]:
-                moved.append(("host", *(str(each)[:6] for each in hosts)))
+                moved.append(("host", str(hosts[0])[:6], str(hosts[1])[:6]))
             if moved:
                 marks.append(MarkDigest(at=_milliseconds(runs.start[rows[turn]]), moved=tuple(moved)))
         yield from marks[-_MARKS:]
@@ -363,7 +363,7 @@ def _plain(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _plain(each) for key, each in value.items()}
     if dataclasses.is_dataclass(value):
-        return {name: _plain(getattr(value, name)) for name in value.__slots__}  # type: ignore[attr-defined]
+        return {each.name: _plain(getattr(value, each.name)) for each in dataclasses.fields(value)}
     return value
 
 

@@ -39,7 +39,8 @@ def atom(changes: Sequence[ChangeView], *, title: str, last: datetime | None) ->
         _add(entry, "updated", _time(change.since))
         ET.SubElement(entry, f"{{{_ATOM}}}link", href=change.href)
         _add(entry, "summary", _summary(change))
-    return ET.tostring(feed, encoding="utf-8", xml_declaration=True) + b"\n"
+    text: bytes = ET.tostring(feed, encoding="utf-8", xml_declaration=True)
+    return text + b"\n"
 
 
 def _summary(change: ChangeView) -> str:

@@ -127,7 +127,8 @@ class Health:
         runs = self._history.runs
         values = runs.values["duration"][rows]
         fit = (runs.outcome[rows] == PASSED) & ~runs.profiled[rows] & (values > 0) & np.isfinite(values)
-        return values[fit]
+        found: NDArray[np.float64] = values[fit]
+        return found
 
     def _missing(self, runtime: int, session: int) -> Iterator[TroubleView]:
         """Tests that the same suites had when they last ran here. A suite that ran in part did so on purpose."""

@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from coiled_runtime_cli.core import forge
+from coiled_runtime_cli.core.changepoint import FEWEST
 from coiled_runtime_cli.report import highlight
 from coiled_runtime_cli.report.changes import Changes
 from coiled_runtime_cli.report.digest import spark_points
 from coiled_runtime_cli.report.figures import history as figures
+from coiled_runtime_cli.report.figures.text import plain
 from coiled_runtime_cli.report.groups import moment, slug
 from coiled_runtime_cli.report.health import Health
 from coiled_runtime_cli.report.text import value_text
@@ -131,6 +133,12 @@ class Pages:
             changes=recent,
             older=older,
             window=self._window,
+            searched=sum(
+                measured.n >= FEWEST
+                for digest in self._digests
+                for series in digest.series
+                for measured in series.metrics.values()
+            ),
             health=health,
             suites=self.suites(),
         )
@@ -182,6 +190,9 @@ class Pages:
                     for unit, runtime in zip(busiest, runtimes, strict=True)
                 ],
                 "metrics": [metric_document(each) for each in metrics],
+                "traces": {
+                    each.unit.series[each.index].name: plain(each.unit.series[each.index].trace) for each in members
+                },
                 "forges": dict(forge.templates()),
                 "changes": [self.changes.document(each) for each in changes],
             },
@@ -232,8 +243,10 @@ class Pages:
             suite, href = self._suite_names[function.path], self.hrefs[number]
             entries.append({"kind": "benchmark", "text": function.name, "href": href, "more": suite})
             names = {series.name for unit in self._units[number] for series in self._groups.units[unit].series}
-            for name in sorted(names - {function.name}, key=_natural):
-                entries.append({"kind": "test", "text": name, "href": f"{href}#q={_quoted(name)}", "more": suite})
+            entries += [
+                {"kind": "test", "text": name, "href": f"{href}#only={_quoted(name)}", "more": suite}
+                for name in sorted(names - {function.name}, key=_natural)
+            ]
         entries += [
             {"kind": "metric", "text": each.label, "href": f"index.html#metric={_quoted(each.key)}", "more": each.unit}
             for each in self.metrics

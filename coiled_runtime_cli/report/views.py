@@ -167,6 +167,7 @@ class IndexView:
     changes: tuple[ChangeView, ...]  # the newest first
     older: int  # findings of the history that are not in ``changes``
     window: int  # days before the last run that ``changes`` covers
+    searched: int  # series that have enough runs to be searched for changes
     health: tuple[HealthView, ...]  # by runtime, the last measured first
     suites: tuple[SuiteView, ...]
 

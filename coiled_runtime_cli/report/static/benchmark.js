@@ -34,6 +34,7 @@
         this.draw();
       });
       crt.state.on(() => this.restore());
+      this.only();
       this.charts.addEventListener("keydown", (event) => this.key(event));
       this.main.querySelector("#runs").addEventListener("toggle", () => this.table());
       const script = crt.script("plotly.min.js");
@@ -43,6 +44,16 @@
       await this.draw();
       this.phases();
       await this.restore();
+    }
+
+    /** A search leads to one test of the function: the others are hidden, and can be shown again. */
+    only() {
+      const wanted = crt.state.get("only");
+      if (!wanted) return;
+      const names = this.page.traces || {};
+      const kept = names[wanted];
+      const others = Object.values(names).filter((trace) => trace !== kept);
+      crt.state.set({ only: null, hide: kept && others.length ? others.join("\u001f") : null });
     }
 
     /** The ids of the runtimes that are shown: those of the address, else the busiest. */
@@ -196,7 +207,7 @@
       const range = this.range;
       if (range) figure.layout = { ...figure.layout, xaxis: { ...figure.layout.xaxis, range: range.slice() } };
       await crt.draw(chart, figure, this.units);
-      chart.on("plotly_hover", (event) => this.point(event.points[0]));
+      chart.on("plotly_hover", (event) => this.point(event.points[0], key));
       chart.on("plotly_unhover", () => (this.hover.hidden = true));
       chart.on("plotly_click", (event) => {
         const found = this.runOf(event.points[0]);
@@ -248,18 +259,13 @@
       return this.units.has(name) ? { unit: name, row: point.customdata } : null;
     }
 
-    point(point) {
+    point(point, key) {
       const found = this.runOf(point);
       if (!found) {
         this.hover.hidden = true;
         return;
       }
-      this.card(found.unit, found.row, point.fullData.yaxis === "y2" ? null : this.keyOf(point));
-    }
-
-    keyOf(point) {
-      const chart = point.fullLayout ? null : null;
-      return chart || (this.everything ? this.hoveredMetric : this.drawnMetric());
+      this.card(found.unit, found.row, key);
     }
 
     drawnMetric() {
@@ -327,6 +333,10 @@
 
     /** Show what the address asks for: a run that somebody sent a link to, a change. */
     async restore() {
+      if (crt.state.get("only")) {
+        this.only();
+        await this.draw();
+      }
       const asked = crt.state.get("run");
       if (!asked) {
         crt.runPanel.close();
