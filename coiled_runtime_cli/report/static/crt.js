@@ -304,16 +304,16 @@
   };
 
   /** A copy of a figure in the colours of the theme; typed arrays stay what they are. */
-  const painted = (value, colour) => {
+  const painted = (value, colour, key = "") => {
     if (typeof value === "string") {
-      const found = PALETTE.exec(value);
+      const found = /color/.test(key) && PALETTE.exec(value); // a test may be called "failed" and is no colour
       return found ? colour(found[1], found[2]) : value;
     }
     if (Array.isArray(value)) {
-      return value.length > 200 && typeof value[0] !== "object" ? value : value.map((each) => painted(each, colour));
+      return value.length > 200 && typeof value[0] !== "object" ? value : value.map((each) => painted(each, colour, key));
     }
     if (value && typeof value === "object" && !ArrayBuffer.isView(value)) {
-      return Object.fromEntries(Object.entries(value).map(([key, each]) => [key, painted(each, colour)]));
+      return Object.fromEntries(Object.entries(value).map(([name, each]) => [name, painted(each, colour, name)]));
     }
     return value;
   };
@@ -372,11 +372,12 @@
       layout[key] = merged(axis, given[key]);
     }
     const label = figure.layout && figure.layout.meta && figure.layout.meta.label;
-    element.setAttribute("role", "img");
+    element.setAttribute("role", "figure"); // not img: the buttons of its bar can be reached
     if (label) element.setAttribute("aria-label", unescaped(label));
     const still = window.matchMedia("(prefers-reduced-motion: reduce)").matches;
     const config = { ...CONFIG, displayModeBar: window.innerWidth < 700 ? false : "hover" };
     await window.Plotly.react(element, painted(figure.data, colour), { ...layout, transition: still ? undefined : layout.transition }, config);
+    for (const svg of element.querySelectorAll(".main-svg")) svg.setAttribute("aria-hidden", "true");
   }
 
   const unescaped = (text) => text.replace(/&lt;/g, "<").replace(/&gt;/g, ">").replace(/&amp;/g, "&");
