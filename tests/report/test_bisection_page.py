@@ -8,6 +8,8 @@ import pytest
 
 from coiled_runtime_cli.core.bisection import STATUSES, Bisection, Candidate, Effect, Probe
 from coiled_runtime_cli.report import bisections
+from coiled_runtime_cli.report.render import render
+from coiled_runtime_cli.report.views import LinkView, SiteView
 
 HOSTILE = "<img src=x onerror=alert(1)>\n\"'&" + "x" * 10_000
 
@@ -147,3 +149,35 @@ def test_pages_of_bisections_have_names_that_any_disk_takes() -> None:
     name = bisections.href(a_bisection(id="../../" + HOSTILE))
     assert name.count("/") == 1
     assert len(name) < 120
+
+
+@pytest.mark.parametrize("text", ["plain", HOSTILE])
+@pytest.mark.parametrize("status", STATUSES)
+def test_the_page_shows_text_as_text(status: str, text: str) -> None:
+    candidates = (Candidate(name=text, subject=text, url="https://example.org/a?b=1&c=2"), Candidate(name="b"))
+    probes = (Probe(candidate=0, outcome="measured", value=1.0, purpose=text),)
+    bisection = a_bisection(
+        status=status, candidates=candidates, probes=probes, culprit=0, benchmark=text, message=text, repository=text
+    )
+    site = SiteView(
+        title="Benchmarks",
+        root="../",
+        page="bisect",
+        path=bisections.href(bisection),
+        metrics=(),
+        metric="duration",
+        suites=(),
+        has_tpch=False,
+        bisections=(LinkView(text=bisections.title(bisection), href="../" + bisections.href(bisection)),) * 2,
+        runs=0,
+        sessions=0,
+        first=None,
+        last=None,
+        version="1",
+        assets={"crt.css": "crt.css", "crt.js": "crt.js", "bisect.js": "bisect.js"},
+    )
+    page = render("bisect.html", site=site, view=bisections.view(bisection))
+    assert "<img" not in page
+    assert page.count('aria-current="page"') == 3  # the header's link, and twice the same page below
+    assert "https://example.org/a?b=1&amp;c=2" in page
+    assert len(page) < 150_000
