@@ -127,8 +127,9 @@ class Pages:
 
     def index(self) -> IndexView:
         recent, older = self.changes.recent(self._window, LISTED)
-        duration = self._metric.get("duration")
-        health = Health(self._history, self._groups, duration, self.hrefs).views() if duration else ()
+        # also where no run has any value: that all of them failed is what a session's health is about
+        duration = next(metric_view(each) for each in self._history.metrics if each.key == "duration")
+        health = Health(self._history, self._groups, duration, self.hrefs).views()
         return IndexView(
             changes=recent,
             older=older,
