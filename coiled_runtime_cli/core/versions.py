@@ -21,7 +21,7 @@ _FORMS = tuple(
 )
 # https://packaging.python.org/en/latest/specifications/version-specifiers/ without local parts
 _RELEASE = re.compile(
-    r"v?(?P<release>(?:\d+!)?\d+(?:\.\d+)*(?:[-_.]?(?:a|b|c|rc|alpha|beta|pre|preview|post|rev|r|dev)[-_.]?\d*)*)",
+    r"v?(?P<release>(?:\d+!)?\d+(?:\.\d+)*(?:[-_.]?(?:a|b|c|rc|alpha|beta|pre|preview|post|rev|r|dev)\d*){0,3})",
     re.ASCII | re.IGNORECASE,
 )
 

@@ -125,8 +125,8 @@ def _refuse_strangers(connection: Connection, stored: frozenset[str], shipped: R
     tables = set(inspect(connection).get_table_names()) - {"alembic_version"}
     if "test_run" in tables:
         raise UsageError(
-            f"{name} was written by the predecessor of crt, and importing it is not available yet",
-            hint="keep that file, and choose another one with --db",
+            f"{name} was written by the predecessor of crt: its runs have to be imported",
+            hint=f"crt db import '{name}' --db crt.db, and from then on --db crt.db",
         )
     if stored:
         raise UsageError(

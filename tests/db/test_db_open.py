@@ -143,8 +143,9 @@ def test_a_database_of_the_predecessor_is_named_as_such_and_left_alone(tmp_path:
             connection.execute("insert into alembic_version values (?)", [revision])
     connection.close()
     before = path.read_bytes()
-    with pytest.raises(UsageError, match="predecessor of crt, and importing it is not available yet"):
+    with pytest.raises(UsageError, match="predecessor of crt") as caught:
         open_database(str(path))
+    assert f"crt db import '{path}'" in (caught.value.hint or "")
     assert path.read_bytes() == before
 
 
