@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from coiled_runtime_cli.core import changepoint, detect, stats
+from coiled_runtime_cli.core import changepoint, compare, detect, stats
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -61,7 +61,7 @@ def evaluate() -> Callable[[str, Any], Any]:
 def close(found: Any, wanted: Any, tolerance: float = 1e-9) -> bool:
     if wanted is None or found is None:
         return found is wanted
-    return math.isclose(found, wanted, rel_tol=tolerance, abs_tol=1e-13)
+    return math.isclose(found, wanted, rel_tol=tolerance, abs_tol=1e-11)
 
 
 def test_students_t_is_the_same_in_the_browser(evaluate: Callable[[str, Any], Any]) -> None:
@@ -192,3 +192,67 @@ def test_few_of_many_tests_without_a_change_are_called_changed(evaluate: Callabl
         families,
     )
     assert sum(count > 0 for count in found) / len(found) <= 0.12  # 5 % of families, and what 60 of them can scatter
+
+
+def test_every_number_of_a_comparison_is_the_one_of_python(evaluate: Callable[[str, Any], Any]) -> None:
+    arms = [*some_arms(seed=9), ([], [1.0]), ([1.0], [2.0, 3.0]), ([-1.0, 0.0, 1.0, 2.0], [1.0, 1.5]), ([], [])]
+    found = evaluate("(arms) => arms.map(([a, b]) => stats.comparison(a, b))", arms)
+    names = {"p": "p_value", "df": "degrees_of_freedom"}
+    for each, (baseline, contender) in zip(found, arms, strict=True):
+        wanted = compare.comparison(baseline, contender)
+        assert tuple(each["n"]) == wanted.n
+        for name in ("before", "after", "ratio", "low", "high", "error", "df", "p", "detectable"):
+            assert close(each[name], getattr(wanted, names.get(name, name)), 1e-8), (name, baseline, contender)
+
+
+@pytest.mark.parametrize("better", ["lower", "higher"])
+def test_families_are_judged_as_python_judges_them(evaluate: Callable[[str, Any], Any], better: str) -> None:
+    arms = [*some_arms(seed=21, count=120), ([1.0], [2.0, 3.0])]
+    found = evaluate(
+        "([arms, better]) => { const all = arms.map(([a, b]) => stats.comparison(a, b));"
+        " stats.judge(all, { smallest: 0.1, better });"
+        " return { verdicts: all.map((each) => [each.verdict, each.q]), overall: stats.overall(all) }; }",
+        [arms, better],
+    )
+    compared = [compare.comparison(*each) for each in arms]
+    wanted = compare.verdicts(compared, better=better, smallest=0.1)
+    assert [word for word, _ in found["verdicts"]] == [each.word for each in wanted]
+    assert {each.word for each in wanted} == set(compare.VERDICTS)
+    assert all(close(q, each.q, 1e-8) for (_, q), each in zip(found["verdicts"], wanted, strict=True))
+    overall = compare.overall(compared)
+    assert overall is not None
+    assert close(found["overall"]["ratio"], overall.value)
+    assert close(found["overall"]["low"], overall.low, 1e-8)
+    assert close(found["overall"]["high"], overall.high, 1e-8)
+
+
+def test_confidence_beyond_each_threshold_is_the_one_of_python(evaluate: Callable[[str, Any], Any]) -> None:
+    arms = some_arms(seed=4, count=20)
+    found = evaluate(
+        "([arms, thresholds]) => arms.map(([a, b]) => thresholds.map((each) =>"
+        " [-1, 1].map((side) => stats.confidenceBeyond(stats.comparison(a, b), side, each))))",
+        [arms, compare.THRESHOLDS],
+    )
+    for rows, each in zip(found, arms, strict=True):
+        compared = compare.comparison(*each)
+        for pair, threshold in zip(rows, compare.THRESHOLDS, strict=True):
+            for sure, up in zip(pair, (False, True), strict=True):
+                assert sure == pytest.approx(compare.confidence_beyond(compared, threshold, up=up), abs=1e-9)
+
+
+def test_failures_are_found_as_python_finds_them(evaluate: Callable[[str, Any], Any]) -> None:
+    random = np.random.default_rng(8)
+    cases = [
+        (int(random.integers(0, a + 1)), a, int(random.integers(0, b + 1)), b)
+        for a, b in random.integers(0, 40, (80, 2)).tolist()
+    ]
+    found = evaluate(
+        "(cases) => cases.map(([one, a, other, b]) => stats.failures({ failed: one, runs: a }, { failed: other, runs: b }))",
+        cases,
+    )
+    for each, (one, a, other, b) in zip(found, cases, strict=True):
+        wanted = compare.failures(compare.Attempts(runs=a, failed=one), compare.Attempts(runs=b, failed=other))
+        assert (each is None) == (wanted is None)
+        if wanted is not None:
+            assert each["finding"] == wanted.finding
+            assert close(each["p"], wanted.p_value, 1e-7)

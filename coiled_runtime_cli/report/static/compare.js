@@ -298,8 +298,8 @@
     troubles(facts) {
       const sections = [];
       const failing = facts.shown.filter((each) => each.a.failed || each.b.failed);
-      const weight = (each) => Math.abs(each.a.failed / each.a.runs - each.b.failed / each.b.runs);
-      failing.sort((one, other) => weight(other) - weight(one));
+      const finding = (each) => crt.stats.failures(each.a, each.b).p;
+      failing.sort((one, other) => finding(one) - finding(other));
       if (failing.length) {
         const rows = failing.map((each) =>
           crt.el(
@@ -309,11 +309,13 @@
             crt.el("td", { class: "number", "data-value": String(each.a.failed / each.a.runs) }, share(each.a)),
             crt.el("td", { class: "number", "data-value": String(each.b.failed / each.b.runs) }, share(each.b)),
             crt.el("td", {}, failure(each)),
+            number(finding(each), shortP(finding(each))),
           ),
         );
         sections.push(
           block("failures", `Failures in ${plural(failing.length, "test")}`, [
-            table(["Test", { text: "Failed in A", class: "number" }, { text: "Failed in B", class: "number" }, "Finding"], rows, "Tests that failed in one arm or both"),
+            crt.el("p", { class: "note" }, "By chance: how often as many failures would fall so unevenly on the arms if both failed alike (Fisher's exact test)."),
+            table(["Test", { text: "Failed in A", class: "number" }, { text: "Failed in B", class: "number" }, "Finding", { text: "By chance", class: "number" }], rows, "Tests that failed in one arm or both"),
           ]),
         );
       }

@@ -89,7 +89,7 @@
     let below = 0;
     let tail = 0;
     for (let k = 0; k < n / 2; k++) {
-      tail += Math.exp(logGamma(n + 1) - logGamma(k + 1) - logGamma(n - k + 1) - n * Math.LN2);
+      tail += Math.exp(logChoose(n, k) - n * Math.LN2);
       if (2 * tail > 0.05) break;
       below = k + 1;
     }
@@ -200,8 +200,29 @@
     return { ratio: Math.exp(mean), low: Math.exp(mean - half), high: Math.exp(mean + half), n };
   }
 
+  /* What failed where: "broken" in the contender only, "mended" in the baseline only, "both"; null where nothing did, or one arm
+     did not run. p: Fisher's exact test, two-sided: how often chance alone parts as many failures so unevenly. */
+  function failures(baseline, contender) {
+    const failed = baseline.failed + contender.failed;
+    if (!failed || !baseline.runs || !contender.runs) return null;
+    const finding = !baseline.failed ? "broken" : !contender.failed ? "mended" : "both";
+    const ways = (share) => logChoose(baseline.runs, failed - share) + logChoose(contender.runs, share);
+    const all = logChoose(baseline.runs + contender.runs, failed);
+    const seen = ways(contender.failed);
+    let p = 0;
+    for (let share = Math.max(0, failed - baseline.runs); share <= Math.min(failed, contender.runs); share++) {
+      if (ways(share) <= seen + 1e-9) p += Math.exp(ways(share) - all); // as likely, but for rounding
+    }
+    return { finding, p: Math.min(1, p) };
+  }
+
+  function logChoose(n, k) {
+    return logGamma(n + 1) - logGamma(k + 1) - logGamma(n - k + 1);
+  }
+
   crt.stats = {
     comparison,
+    failures,
     confidenceBeyond,
     adjusted,
     judge,
