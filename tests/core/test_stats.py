@@ -7,10 +7,13 @@ from hypothesis import strategies as st
 from scipy import stats as reference
 
 from coiled_runtime_cli.core.stats import (
+    exponential,
+    mean_and_variance,
     ratio_of_means,
     relative_half_width,
     student_t_cdf,
     student_t_quantile,
+    welch,
 )
 
 
@@ -88,3 +91,39 @@ def test_precision_narrows_with_more_values_and_is_unknown_for_one():
     generator = random.Random(2)
     values = [math.exp(generator.gauss(0, 0.1)) for _ in range(40)]
     assert relative_half_width(values) < relative_half_width(values[:5])
+
+
+@pytest.mark.parametrize("df", [1, 2.5, 30, 1e4])
+@pytest.mark.parametrize("t", [-4, -9, -60])
+def test_tails_keep_their_digits(t, df):
+    assert student_t_cdf(t, df) == pytest.approx(float(reference.t.cdf(t, df)), rel=1e-6, abs=0)
+
+
+@pytest.mark.parametrize("value", [0.1, 0.3, 1e-300, 1e300])
+@pytest.mark.parametrize("n", [2, 3, 7])
+def test_equal_values_vary_by_nothing_at_all(value, n):
+    assert mean_and_variance([value] * n) == (value, 0.0)
+
+
+varied = st.lists(
+    st.floats(-50, 50), min_size=2, max_size=8, unique_by=lambda each: round(each, 3)
+)  # scipy warns of less
+
+
+@given(varied, varied)
+def test_differences_are_welchs(first, second):
+    found = welch(first, second)
+    assert found.value == pytest.approx(sum(second) / len(second) - sum(first) / len(first), abs=1e-9)
+    expected = reference.ttest_ind(second, first, equal_var=False)
+    assert found.error * expected.statistic == pytest.approx(found.value, abs=1e-9)
+    assert found.degrees_of_freedom == pytest.approx(float(expected.df), rel=1e-6)
+
+
+def test_a_difference_of_single_values_is_refused():
+    with pytest.raises(ValueError, match="two values"):
+        welch([1.0], [1.0, 2.0])
+
+
+@pytest.mark.parametrize("log", [-1e9, -800.0, 0.0, 800.0, 1e9])
+def test_exponentials_are_finite_and_positive(log):
+    assert 0 < exponential(log) < math.inf
