@@ -204,11 +204,10 @@ def import_(
                         f"{', '.join(source.unknown)}"
                     )
                 before = sum(counts[:number])
-                text = f"{counts[number]:,} rows of {source.path}"
-                bar.update(before, text=text)
+                rest = f"{counts[number]:,} rows of {source.path}"
 
-                def advance(done: int, before: int = before, text: str = text) -> None:
-                    bar.update(before + done, text=text)
+                def advance(done: int, before: int = before, rest: str = rest) -> None:
+                    bar.update(before + done, text=f"{done:,} of {rest}")
 
                 imported.append(import_history(engine, source, progress=advance))
     for each, source in zip(imported, sources, strict=True):

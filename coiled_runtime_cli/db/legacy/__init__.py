@@ -35,6 +35,7 @@ def import_history(engine: Engine, source: Source, *, progress: Callable[[int], 
     keys = Keys()
     waiting = source.sessions()
     waiting.reverse()
+    told = 0
     with database_errors(engine):
         while waiting:
             before = done.rows
@@ -43,6 +44,7 @@ def import_history(engine: Engine, source: Source, *, progress: Callable[[int], 
                 while waiting and done.rows - before < _TRANSACTION:
                     importing = SessionImport(store, source, waiting.pop(), done)
                     for rows in importing.portions():
-                        if progress is not None:
+                        if progress is not None and rows > told:
+                            told = rows
                             progress(rows)
     return done

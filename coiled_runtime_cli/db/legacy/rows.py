@@ -5,14 +5,16 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import math
+import re
 from collections import Counter
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
+from functools import lru_cache
 from typing import Any
 
 from coiled_runtime_cli.core import record
 from coiled_runtime_cli.core.versions import parse_version
-from coiled_runtime_cli.db.legacy.source import COMMON, TPCH, text
+from coiled_runtime_cli.db.legacy.source import COMMON, EMPTY, TPCH, text
 
 #: The scale of a session that says nothing else: the predecessor had one size, which crt calls full.
 FULL = "full"
@@ -28,12 +30,19 @@ _ENGINES = slice(_PLACE["duckdb_version"], _PLACE["polars_version"] + 1)
 _CLUSTER = slice(_PLACE["cluster_name"], _PLACE["coiled_software_name"] + 1)
 _ARTEFACTS = slice(_PLACE["performance_report_url"], _PLACE["py_spy_profiles_url"] + 1)
 _OUTCOMES = slice(_PLACE["setup_outcome"], _PLACE["teardown_outcome"] + 1)
+_NO_ARTEFACTS = (None,) * 4
+_NUMBERS, _NOTHING = {float}, {type(None)}
+#: The two bits of a UUID that say which layout it has, and what a digit of a hash leaves of the other two.
+_VARIANT = {digit: "89ab"[number & 3] for number, digit in enumerate("0123456789abcdef")}
 _START, _END = _PLACE["start"], _PLACE["end"]
 
 #: The distributions of the columns in _ENVIRONMENT (after Python and platform), then of those in _ENGINES.
 _PACKAGES = ("dask", "distributed", "dask-expr", "duckdb", "pyspark", "polars")
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+#: The forms of a time that every Python reads alike: else the same row would have another UUID under another Python.
+_TIME = re.compile(r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d(?:\.(?:\d{3}|\d{6}))?(?:[+-]\d\d:\d\d)?", re.ASCII)
+
+_EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001  as the times that are reckoned from it
 _MILLISECOND = timedelta(milliseconds=1)
 
 assert COMMON[_MEASURES] == record.MEASURES
@@ -62,15 +71,19 @@ class Mended:
         self.counts["measurements that are no number, not finite or negative: left out"] += 1
         return None
 
-    def moment(self, value: Any) -> datetime | None:
+    def moment(self, value: Any) -> str | None:
+        """A time in UTC as SQLite keeps it, and as PostgreSQL reads it: ``YYYY-MM-DD HH:MM:SS.ffffff``."""
+        if value is None or value in EMPTY:
+            return None
         found = _moment(value)
-        if found is None and value is not None and value != "":
+        if found is None:
             self.counts["times that no calendar has: left out"] += 1
-        return found
+            return None
+        return found.isoformat(" ", "microseconds")
 
     def cluster_id(self, value: Any) -> int | None:
         """Coiled's number; other clusters had an empty text there, or a name of their own."""
-        if value is None or value in {"", b""}:
+        if value is None or value in EMPTY:
             return None
         if isinstance(value, int) and -(2**63) <= value < 2**63:
             return value
@@ -82,13 +95,13 @@ class Mended:
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """What a run holds of its own."""
+    """What a run holds of its own. Times are ``YYYY-MM-DD HH:MM:SS.ffffff`` in UTC."""
 
     uuid: str
     outcome: str
     phases: tuple[str | None, ...]
-    start: datetime | None
-    end: datetime | None
+    start: str | None
+    end: str | None
     measures: tuple[float | None, ...]
     artefacts: tuple[str | None, ...]
     profiled: bool
@@ -105,35 +118,49 @@ class Tpch:
     spec: dict[str, Any]
 
 
-def run_uuid(identity: tuple[str, ...], row: Row) -> str:
-    """The UUID that ``identity`` (table, session, path, name) and the start of the row decide.
+def run_uuid(identity: tuple[str, ...], row: Row) -> tuple[str, str | None]:
+    """The UUID that ``identity`` (table, session, path, name) and the start of the row decide, and that start.
 
     Of version 8 (RFC 9562): milliseconds of the start, so that runs sort by time, then a hash.
     """
     start = _moment(row[_START])
-    moment = 0 if start is None else max(0, (start - _EPOCH) // _MILLISECOND) & 0xFFFF_FFFF_FFFF
-    told = moment_text(start) or text(row[_START]) or ""
-    digest = hashlib.sha256("\0".join((*identity, told)).encode()).hexdigest()
-    variant = "89ab"[int(digest[3], 16) & 3]
-    return f"{moment >> 16:08x}-{moment & 0xFFFF:04x}-8{digest[:3]}-{variant}{digest[4:7]}-{digest[7:19]}"
+    milliseconds = 0 if start is None else max(0, (start - _EPOCH) // _MILLISECOND) & 0xFFFF_FFFF_FFFF
+    told = None if start is None else start.isoformat(" ", "microseconds")
+    digest = hashlib.sha256("\0".join((*identity, told or text(row[_START]) or "")).encode()).hexdigest()
+    moment = f"{milliseconds:012x}"
+    return f"{moment[:8]}-{moment[8:]}-8{digest[:3]}-{_VARIANT[digest[3]]}{digest[4:7]}-{digest[7:19]}", told
 
 
-def measured(row: Row, uuid: str, mended: Mended) -> Measured:
-    phases = tuple(None if each is None else text(each) for each in row[_OUTCOMES])
-    artefacts = tuple(None if each is None else text(each) for each in row[_ARTEFACTS])
+def measured(row: Row, uuid: str, start: str | None, mended: Mended) -> Measured:
+    """``start`` is that of the row itself, where that has been read already."""
+    phases, ended = _ended(row[_OUTCOMES])
+    artefacts = row[_ARTEFACTS]
+    if artefacts != _NO_ARTEFACTS:
+        artefacts = tuple(map(text, artefacts))
     return Measured(
         uuid=uuid,
-        outcome=outcome(*phases),
+        outcome=ended,
         phases=phases,
-        start=mended.moment(row[_START]),
+        start=start or mended.moment(row[_START]),
         end=mended.moment(row[_END]),
-        measures=tuple(
-            value if value is None or (value.__class__ is float and 0.0 <= value < math.inf) else mended.number(value)
-            for value in row[_MEASURES]
-        ),
+        measures=_measures(row[_MEASURES], mended),
         artefacts=artefacts,
         profiled=artefacts[2] is not None or artefacts[3] is not None,
     )
+
+
+def _measures(values: Row, mended: Mended) -> tuple[float | None, ...]:
+    kinds = set(map(type, values))
+    if kinds == _NOTHING or (kinds == _NUMBERS and min(values) >= 0 and max(values) < math.inf):
+        return values
+    return tuple(None if each is None else mended.number(each) for each in values)
+
+
+@lru_cache(maxsize=1000)
+def _ended(phases: Row) -> tuple[tuple[str | None, ...], str]:
+    """The outcomes of setup, call and teardown, and that of the whole."""
+    setup, call, teardown = map(text, phases)
+    return (setup, call, teardown), outcome(setup, call, teardown)
 
 
 def outcome(setup: str | None, call: str | None, teardown: str | None) -> str:
@@ -145,11 +172,6 @@ def outcome(setup: str | None, call: str | None, teardown: str | None) -> str:
     # a setup that passed tells nothing of a call that nobody heard of
     ended = call if call is not None or setup == "passed" else setup
     return ended if ended in record.OUTCOMES else "error"
-
-
-def moment_text(moment: datetime | None) -> str | None:
-    """A moment in UTC as SQLite keeps it, and as PostgreSQL reads it: ``YYYY-MM-DD HH:MM:SS.ffffff``."""
-    return None if moment is None else moment.replace(tzinfo=None).isoformat(" ", "microseconds")
 
 
 def environment_facts(row: Row) -> Row:
@@ -206,22 +228,25 @@ def tpch(row: Row) -> Tpch:
         scale="-".join([FULL if parts[0] is None else f"sf{parts[0]}", *(each for each in parts[1:] if each)]),
         query=told["query"] if isinstance(told["query"], int) else None,
         kind=None if local is None else "local" if local in {1, "1", "true", "True"} else "coiled",
-        spec={name: _plain(value) for name, value in spec.items() if value not in {None, "", b""}},
+        spec={name: _plain(value) for name, value in spec.items() if value is not None and value not in EMPTY},
     )
 
 
 def filled(row: Row, other: Row) -> Row:
     """A row of ``test_run`` with what it lacks from one of ``tpch_run`` about the same run."""
-    return tuple(other[place] if value is None or value == "" else value for place, value in enumerate(row))
+    return tuple(other[place] if value is None or value in EMPTY else value for place, value in enumerate(row))
 
 
 def _moment(value: Any) -> datetime | None:
-    """A time in naive UTC, or with its own offset."""
+    """A time in naive UTC, or with its own offset, as naive UTC."""
     if not isinstance(value, str):
         return None
+    told = f"{value[:-1]}+00:00" if value.endswith("Z") else value
+    if _TIME.fullmatch(told) is None:
+        return None
     try:
-        found = datetime.fromisoformat(value)
-        return found.replace(tzinfo=timezone.utc) if found.tzinfo is None else found.astimezone(timezone.utc)
+        found = datetime.fromisoformat(told)
+        return found if found.tzinfo is None else found.astimezone(timezone.utc).replace(tzinfo=None)
     except (ValueError, OverflowError):
         return None
 

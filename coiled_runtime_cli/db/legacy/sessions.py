@@ -117,7 +117,7 @@ class SessionImport:
             done.mended[f"tests without a path: put under {rows.NO_PATH}"] += 1
             path = rows.NO_PATH
         identity = (table, extent.session or "", path, name)
-        uuid = rows.run_uuid(identity, row)
+        uuid, start = rows.run_uuid(identity, row)
         if uuid in self._seen:
             done.duplicates += 1
             return
@@ -138,7 +138,7 @@ class SessionImport:
             cluster = (None, None, None, None)
         self._pending.append(
             NewRun(
-                measured=rows.measured(row, uuid, self._mended),
+                measured=rows.measured(row, uuid, start, self._mended),
                 repeat=self._repeats[benchmark] - 1,
                 session=session,
                 benchmark=benchmark,
@@ -159,7 +159,8 @@ class SessionImport:
 
     def _write(self) -> None:
         runs, self._pending = self._pending, []
-        known = self._store.known([each.measured.uuid for each in runs])
+        # nothing refers to a session that was not there: only of the others the database may have runs
+        known = self._store.known([each.measured.uuid for each in runs if not each.session.fresh])
         new = [each for each in runs if each.measured.uuid not in known] if known else runs
         for each in new:
             each.session.saw(each.measured, each.environment)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 TABLES = ("test_run", "tpch_run")
 
 #: The layout of every row that is read; a column that the file lacks is NULL.
-COMMON = (
+COMMON: tuple[str, ...] = (
     "session_id",
     "name",
     "originalname",
@@ -62,7 +62,7 @@ COMMON = (
 )
 
 #: What ``tpch_run`` has beyond that, in the order in which it follows.
-TPCH = (
+TPCH: tuple[str, ...] = (
     "duckdb_version",
     "pyspark_version",
     "polars_version",
@@ -78,6 +78,9 @@ TPCH = (
 
 #: Rows that are held in memory at a time.
 _BATCH = 5_000
+
+#: Texts that tell nothing.
+EMPTY = frozenset({"", b""})
 
 _MAGIC = b"SQLite format 3\0"
 _HEADER = 100  # bytes; https://www.sqlite.org/fileformat.html#the_database_header
@@ -130,6 +133,7 @@ class Source:
 
     def sessions(self) -> list[list[Extent]]:
         """Where the rows of each session are, sessions by their first row in the file."""
+        self._connection.text_factory = _decoded
         found: dict[Fact, dict[tuple[Fact, Fact], Extent]] = {}
         for table in self._columns:
             columns = self._selected(table, ("session_id", "coiled_runtime_version", "ci_run_url"))
@@ -142,6 +146,7 @@ class Source:
                     extent = found.setdefault(session, {}).setdefault((label, ci_url), Extent(session, label, ci_url))
                     last = told
                 extent.add(table, row)
+        self._connection.text_factory = str
         return [list(each.values()) for each in found.values()]
 
     def rows(self, extent: Extent, table: str) -> Iterator[list[tuple[Any, ...]]]:
@@ -153,8 +158,7 @@ class Source:
         query = f"select {columns} from {table} where rowid between ? and ? order by rowid"  # noqa: S608
         batch: list[tuple[Any, ...]] = []
         for place in range(0, len(ranges), 2):
-            cursor = self._connection.execute(query, (ranges[place], ranges[place + 1]))
-            while rows := cursor.fetchmany(_BATCH):
+            for rows in self._fetched(query, ranges[place], ranges[place + 1]):
                 batch += rows
                 if len(batch) >= _BATCH:
                     yield batch
@@ -162,14 +166,28 @@ class Source:
         if batch:
             yield batch
 
+    def _fetched(self, query: str, first: int, last: int) -> Iterator[list[tuple[Any, ...]]]:
+        """The rows with these numbers, which follow each other without a gap."""
+        try:
+            cursor = self._connection.execute(query, (first, last))
+            while rows := cursor.fetchmany(_BATCH):
+                yield rows
+                first += len(rows)
+        except sqlite3.OperationalError as error:
+            if self._connection.text_factory is _decoded or "decode" not in str(error):
+                raise
+            # a text that is not UTF-8: from here on all are read the slow way
+            self._connection.text_factory = _decoded
+            yield from self._fetched(query, first, last)
+
     def tests(self, extent: Extent) -> Iterator[tuple[Fact, Fact]]:
         """Path and name of each row of ``test_run`` in an extent."""
         ranges = extent.ranges.get("test_run", array("q"))
-        columns = self._selected("test_run", ("path", "name"))
+        columns = self._selected("test_run", ("path", "name")) if ranges else ""
         query = f"select {columns} from test_run where rowid between ? and ?"  # noqa: S608
         for place in range(0, len(ranges), 2):
-            for path, name in self._connection.execute(query, (ranges[place], ranges[place + 1])):
-                yield text(path), text(name)
+            for rows in self._fetched(query, ranges[place], ranges[place + 1]):
+                yield from ((text(path), text(name)) for path, name in rows)
 
     def _selected(self, table: str, names: Sequence[str]) -> str:
         present = self._columns[table]
@@ -178,13 +196,11 @@ class Source:
 
 def text(value: Any) -> str | None:
     """A value of a column of texts, written out where no database takes it; an empty one tells nothing."""
-    if value is None or value == "" or value == b"":
+    if value is None or value in EMPTY:
         return None
-    if isinstance(value, bytes):
-        value = value.decode("utf-8", "backslashreplace")
-    found = value if isinstance(value, str) else str(value)
-    if found.isascii() and "\0" not in found:
-        return found
+    if value.__class__ is str and value.isascii() and "\0" not in value:
+        return value
+    found = value.decode("utf-8", "backslashreplace") if isinstance(value, bytes) else str(value)
     return found.encode("utf-8", "backslashreplace").decode("utf-8").replace("\0", "\\x00")
 
 

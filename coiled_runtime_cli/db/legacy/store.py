@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, func, insert, select, text, update
 
 from coiled_runtime_cli.core import record
 from coiled_runtime_cli.db import models
-from coiled_runtime_cli.db.legacy.rows import Measured, environment_row, moment_text
+from coiled_runtime_cli.db.legacy.rows import Measured, environment_row
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
-    from datetime import datetime
 
     from coiled_runtime_cli.db.legacy.rows import Row, Tpch
 
@@ -60,13 +60,14 @@ _CLUSTER_COLUMNS = (
 
 @dataclass(slots=True)
 class SessionRow:
-    """A session while its runs are being written. ``first`` and ``last`` are moments of its new runs."""
+    """A session while its runs are being written. ``first`` and ``last`` are times of its new runs, as Measured has them."""
 
     id: str
     key: int
-    clusters: dict[tuple[Any, ...], int]
-    first: datetime | None = None
-    last: datetime | None = None
+    fresh: bool  # it was made in this transaction: nothing else refers to it
+    clusters: dict[tuple[Any, ...], int] = field(default_factory=dict)
+    first: str | None = None
+    last: str | None = None
     environment: int | None = None
 
     def saw(self, run: Measured, environment: int | None) -> None:
@@ -120,12 +121,11 @@ class Store:
         ).first()
         if row is None:
             self._connection.execute(insert(table).values(id=id, interrupted=False, **told))
-            row = self._connection.execute(select(table.key).where(table.id == id)).one()
-        else:
-            missing = {name: value for name, value in told.items() if value is not None and getattr(row, name) is None}
-            if missing:
-                self._connection.execute(update(table).where(table.key == row.key).values(**missing))
-        return SessionRow(id, row.key, {})
+            return SessionRow(id, self._connection.scalars(select(table.key).where(table.id == id)).one(), fresh=True)
+        missing = {name: value for name, value in told.items() if value is not None and getattr(row, name) is None}
+        if missing:
+            self._connection.execute(update(table).where(table.key == row.key).values(**missing))
+        return SessionRow(id, row.key, fresh=False)
 
     def close(self, session: SessionRow) -> None:
         """Widen the session to its new runs."""
@@ -133,8 +133,12 @@ class Store:
         row = self._connection.execute(
             select(table.started, table.ended, table.environment_key).where(table.key == session.key)
         ).one()
-        started = min((each for each in (row.started, session.first) if each is not None), default=None)
-        ended = max((each for each in (row.ended, session.last) if each is not None), default=None)
+        first, last = (
+            None if each is None else datetime.fromisoformat(each).replace(tzinfo=timezone.utc)
+            for each in (session.first, session.last)
+        )
+        started = min((each for each in (row.started, first) if each is not None), default=None)
+        ended = max((each for each in (row.ended, last) if each is not None), default=None)
         environment = row.environment_key if row.environment_key is not None else session.environment
         if (started, ended, environment) != tuple(row):
             self._connection.execute(
@@ -209,7 +213,6 @@ class Store:
         rows = []
         for run in runs:
             its = run.measured
-            start, end = moment_text(its.start), moment_text(its.end)
             rows.append(
                 (
                     its.uuid,
@@ -221,8 +224,8 @@ class Store:
                     its.profiled,
                     its.outcome,
                     *its.phases,
-                    start and start + zone,
-                    end and end + zone,
+                    its.start and its.start + zone,
+                    its.end and its.end + zone,
                     *its.measures,
                     *its.artefacts,
                 )
@@ -237,10 +240,11 @@ class Store:
                 wanted[identity] = run
         table = models.Cluster
         ids = list(wanted)
+        asked = [each for each in ids if not wanted[each].session.fresh]
         stored: dict[str, int] = {}
-        for start in range(0, len(ids), _CHUNK):
-            query = select(table.id, table.key).where(table.id.in_(ids[start : start + _CHUNK]))
-            stored.update(self._connection.execute(query).tuples().all())
+        for start in range(0, len(asked), _CHUNK):
+            query = select(table.id, table.key).where(table.id.in_(asked[start : start + _CHUNK]))
+            stored.update({row.id: row.key for row in self._connection.execute(query)})
         new = [each for each in ids if each not in stored]
         rows = []
         for identity, key in zip(new, self._reserved(table.__tablename__, len(new)), strict=True):
