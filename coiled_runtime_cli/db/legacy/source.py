@@ -283,8 +283,8 @@ def _connected(path: Path, stack: contextlib.ExitStack) -> sqlite3.Connection:
         logs = stream.read(20)[18:] == b"\x02\x02"
     # a closed database that keeps a log can only be read in place when nobody writes to it meanwhile; nobody has it open
     options = "immutable=1" if logs and not log else "mode=ro"
-    connection = stack.enter_context(contextlib.closing(_open(path, options)))
     try:
+        connection = stack.enter_context(contextlib.closing(_open(path, options)))
         connection.execute("select count(*) from sqlite_master").fetchone()
     except sqlite3.OperationalError:
         if not log and not _beside(path, "-journal").exists():
