@@ -11,15 +11,17 @@ if TYPE_CHECKING:
     from coiled_runtime_cli.report.views import MetricView
 
 #: Display units of seconds and bytes: these are shown in whichever multiple reads best.
-_SECONDS, _BYTES = {"s", "ms"}, {"B", "KiB", "MiB", "GiB"}
+_SECONDS = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9}
+_BYTES = {"B": 1, "bytes": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40}
 
 
 def value_text(value: float, metric: MetricView) -> str:
     """A stored value with its unit: ``1.24 s``, ``3.41 GiB``, ``27.5 %``; other units with three significant digits."""
+    # a recorded metric may be stored in milliseconds or MiB: its display unit and scale say how much that is
     if metric.unit in _SECONDS:
-        return seconds_text(value)
+        return seconds_text(value * (_SECONDS[metric.unit] / metric.scale))
     if metric.unit in _BYTES:
-        return bytes_text(value)
+        return bytes_text(value * (_BYTES[metric.unit] / metric.scale))
     number = number_text(value / metric.scale)
     return f"{number} {metric.unit}" if metric.unit else number
 

@@ -195,7 +195,15 @@
 
   // --- numbers --------------------------------------------------------------------------------------------------------
 
-  const threeDigits = (value) => (value < 9.995 ? value.toFixed(2) : value < 99.95 ? value.toFixed(1) : value.toFixed(0));
+  /** So many decimals as Python writes them: a tie goes to the even digit, where toFixed goes away from zero. */
+  const fixed = (value, digits = 0) => {
+    const scaled = value * 10 ** digits;
+    const tie = Number.isInteger(value * 2 ** (digits + 1)) && Math.abs(scaled % 1) === 0.5;
+    return tie ? ((2 * Math.round(scaled / 2)) / 10 ** digits).toFixed(digits) : value.toFixed(digits);
+  };
+  const round = (value) => Number(fixed(value));
+
+  const threeDigits = (value) => fixed(value, value < 9.995 ? 2 : value < 99.95 ? 1 : 0);
 
   crt.seconds = (value) => {
     if (!Number.isFinite(value)) return String(value);
@@ -203,11 +211,11 @@
     let size = Math.abs(value);
     if (size === 0) return "0 s";
     if (size >= 999.5) {
-      const seconds = Math.round(size);
+      const seconds = round(size);
       if (Math.floor(seconds / 60) < 60) {
         return `${sign}${Math.floor(seconds / 60)}m ${String(seconds % 60).padStart(2, "0")}s`;
       }
-      const minutes = Math.round(size / 60);
+      const minutes = round(size / 60);
       return `${sign}${Math.floor(minutes / 60)}h ${String(minutes % 60).padStart(2, "0")}m`;
     }
     for (const [unit, factor] of [["ns", 1e-9], ["us", 1e-6], ["ms", 1e-3]]) {
@@ -221,11 +229,11 @@
     const units = ["B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
     let size = Math.abs(value);
     let unit = 0;
-    while (Math.round(size) >= 1024 && unit < units.length - 1) {
+    while (round(size) >= 1024 && unit < units.length - 1) {
       size /= 1024;
       unit += 1;
     }
-    return `${value < 0 ? "-" : ""}${unit === 0 ? size.toFixed(0) : threeDigits(size)} ${units[unit]}`;
+    return `${value < 0 ? "-" : ""}${unit === 0 ? fixed(size) : threeDigits(size)} ${units[unit]}`;
   };
 
   crt.number = (value) => {
@@ -233,28 +241,31 @@
     const size = Math.abs(value);
     if (size === 0) return "0";
     if (size >= 1e9 || size < 1e-3) return value.toExponential(2).replace(/e([+-])(\d)$/, "e$10$2");
-    if (size >= 999.5) return Math.round(value).toLocaleString("en-US");
-    return value.toFixed(Math.max(0, 2 - Math.floor(Math.log10(size))));
+    if (size >= 999.5) return round(value).toLocaleString("en-US");
+    return fixed(value, Math.max(0, 2 - Math.floor(Math.log10(size))));
   };
+
+  const SECONDS = { s: 1, ms: 1e-3, us: 1e-6, "µs": 1e-6, ns: 1e-9 };
+  const BYTES = { B: 1, bytes: 1, KiB: 2 ** 10, MiB: 2 ** 20, GiB: 2 ** 30, TiB: 2 ** 40 };
 
   /** A stored value as a person reads it; Python's report/text.py says the same. */
   crt.format = (value, key) => {
     if (value === null || value === undefined || Number.isNaN(value)) return "–";
     const metric = typeof key === "string" ? metrics.find((each) => each.key === key) : key;
     if (!metric) return crt.number(value);
-    if (["s", "ms"].includes(metric.unit)) return crt.seconds(value);
-    if (["B", "KiB", "MiB", "GiB"].includes(metric.unit)) return crt.bytes(value);
+    if (Object.hasOwn(SECONDS, metric.unit)) return crt.seconds(value * (SECONDS[metric.unit] / metric.scale));
+    if (Object.hasOwn(BYTES, metric.unit)) return crt.bytes(value * (BYTES[metric.unit] / metric.scale));
     return crt.number(value / metric.scale) + (metric.unit ? ` ${metric.unit}` : "");
   };
 
   /** A ratio as a change: +12 %, -8.3 %, x3.2, /2.0. */
   crt.ratio = (ratio) => {
     if (!(Number.isFinite(ratio) && ratio > 0)) return "?";
-    if (ratio >= 2) return `x${ratio >= 9.95 ? crt.number(ratio) : ratio.toFixed(1)}`;
-    if (ratio <= 0.5) return `/${ratio <= 1 / 9.95 ? crt.number(1 / ratio) : (1 / ratio).toFixed(1)}`;
+    if (ratio >= 2) return `x${ratio >= 9.95 ? crt.number(ratio) : fixed(ratio, 1)}`;
+    if (ratio <= 0.5) return `/${ratio <= 1 / 9.95 ? crt.number(1 / ratio) : fixed(1 / ratio, 1)}`;
     const percent = (ratio - 1) * 100;
     const digits = Math.abs(percent) >= 9.95 ? 0 : 1;
-    const text = percent.toFixed(digits);
+    const text = fixed(percent, digits);
     if (Number(text) === 0) return "0.0 %";
     return `${percent > 0 ? "+" : ""}${text} %`;
   };
@@ -505,10 +516,13 @@
     body.append(...rows);
   };
 
+  /** A moment is copied as such: "3 hours ago" is true for an hour. */
+  const cellText = (cell) => cell.dataset.text ?? cell.querySelector("time[data-ago]")?.dateTime ?? cell.innerText ?? "";
+
   const texts = (table) =>
     [...table.rows]
       .filter((row) => !row.hidden)
-      .map((row) => [...row.cells].map((cell) => (cell.dataset.text ?? cell.innerText ?? "").trim().replace(/\s+/g, " ")));
+      .map((row) => [...row.cells].map((cell) => cellText(cell).trim().replace(/\s+/g, " ")));
 
   const csvCell = (text) => (/[",\n\r]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text);
 
