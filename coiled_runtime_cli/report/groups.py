@@ -97,7 +97,7 @@ def slug(text: str, *, always: bool = False) -> str:
     A hash is added where the text itself could not serve (or ``always``): on file systems that ignore case, ``A`` is ``a``.
     """
     readable = re.sub(r"[^a-z0-9._-]+", "-", text.lower())[:_SLUG].strip("-.")
-    if readable == text and not always:
+    if readable and readable == text and not always:
         return readable
     token = hashlib.sha256(text.encode("utf-8", "backslashreplace")).hexdigest()[:8]
     return f"{readable}-{token}" if readable else token

@@ -133,11 +133,11 @@ def a_regression(days: int = 40, since: int = 25, *, seed: int = 0) -> Story:
     return story
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def new_story() -> type[Story]:
     return Story
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def regression() -> Callable[..., Story]:
     return a_regression

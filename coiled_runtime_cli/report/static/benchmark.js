@@ -61,7 +61,17 @@
       const asked = (crt.state.get("runtime") || "").split(",").filter(Boolean);
       const known = this.page.units.map((unit) => unit.runtime);
       const wanted = asked.filter((id) => known.includes(id));
-      return wanted.length ? wanted : known.slice(0, 1);
+      if (wanted.length) return wanted;
+      // the busiest that has what is to be seen
+      const figure = this.figures && this.figures[this.chosen];
+      const drawn = figure ? known.filter((id) => figure.data.some((trace) => trace.meta.runtime === id)) : [];
+      return (drawn.length ? drawn : known).slice(0, 1);
+    }
+
+    /** The metric that is drawn: the site's, or the first that this benchmark has. */
+    get chosen() {
+      const known = this.page.metrics.map((metric) => metric.key);
+      return known.includes(crt.metric()) ? crt.metric() : known[0];
     }
 
     get hidden() {
@@ -97,12 +107,6 @@
       else shown.add(id);
       const text = this.page.units.map((unit) => unit.runtime).filter((each) => shown.has(each)).join(",");
       crt.state.set({ runtime: text || null });
-      this.runtimes();
-      try {
-        await this.load();
-      } catch (error) {
-        crt.complain(this.charts, error);
-      }
       await this.draw();
     }
 
@@ -168,7 +172,7 @@
 
     async draw() {
       const known = this.page.metrics.map((metric) => metric.key);
-      const chosen = known.includes(crt.metric()) ? crt.metric() : known[0];
+      const chosen = this.chosen;
       const keys = this.everything ? known : chosen ? [chosen] : [];
       if (!keys.length) {
         this.charts.replaceChildren(crt.el("p", { class: "empty" }, "No run has any value: all of them failed or were skipped."));
@@ -182,6 +186,12 @@
       this.charts.replaceChildren(...boxes.map(([, , figure]) => figure));
       if (chosen && !known.includes(crt.metric()) && crt.metric() !== "all") {
         this.charts.prepend(crt.el("p", { class: "note" }, "This benchmark has not the chosen metric; its first one is shown."));
+      }
+      this.runtimes();
+      try {
+        await this.load();
+      } catch (error) {
+        crt.complain(this.charts, error);
       }
       if (!this.everything) {
         await this.plot(...boxes[0]);
@@ -204,6 +214,10 @@
 
     async plot(key, chart) {
       const figure = this.visible(this.figures[key]);
+      if (!figure.data.some((trace) => trace.meta.series !== null)) {
+        chart.replaceWith(crt.el("p", { class: "empty" }, "Nothing that is switched on has a value of this metric."));
+        return;
+      }
       const range = this.range;
       if (range) figure.layout = { ...figure.layout, xaxis: { ...figure.layout.xaxis, range: range.slice() } };
       await crt.draw(chart, figure, this.units);
