@@ -1,6 +1,6 @@
 """Pictures of every kind of page of a site, at both widths, light and dark: to be looked at before a release.
 
-    python .ci/screenshots.py site/ pictures/
+python .ci/screenshots.py site/ pictures/
 """
 
 from __future__ import annotations

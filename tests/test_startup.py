@@ -18,7 +18,9 @@ HEAVY = {
     "jinja2",
     "numpy",
     "pandas",
+    "plotly",
     "psutil",
+    "pygments",
     "pyarrow",
     "pytest",
     "rich",
@@ -28,7 +30,7 @@ HEAVY = {
 }
 
 
-@pytest.mark.parametrize("command", ["--help", "--version", "bench --help", "db --help", "config show --help"])
+@pytest.mark.parametrize("command", ["--help", "--version", "bench --help", "report --help", "db --help", "config show --help"])
 def test_help_imports_nothing_heavy(command: str, tmp_path: Path) -> None:
     code = (
         "import sys\n"
