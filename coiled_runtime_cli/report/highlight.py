@@ -11,11 +11,11 @@ _LONGEST = 100_000
 def python(source: str) -> Markup:
     """HTML of a Python source, escaped whatever it holds."""
     if len(source) > _LONGEST:
-        return Markup("<pre><code>{}</code></pre>").format(escape(source))
+        return Markup('<pre tabindex="0"><code>{}</code></pre>').format(escape(source))
     from pygments import highlight
     from pygments.formatters import HtmlFormatter
     from pygments.lexers import PythonLexer
 
     spans = highlight(source, PythonLexer(), HtmlFormatter(nowrap=True))
     # the formatter escapes the text of every token; its own spans are all that is left of markup
-    return Markup(f"<pre><code>{spans}</code></pre>")  # noqa: S704
+    return Markup(f'<pre tabindex="0"><code>{spans}</code></pre>')  # noqa: S704

@@ -24,8 +24,8 @@
   };
 
   const short = (text, longest = 400) => {
-    if (text.length <= longest) return el("pre", {}, text);
-    return el("details", {}, el("summary", {}, el("code", {}, `${text.slice(0, 160)} …`)), el("pre", {}, text));
+    if (text.length <= longest) return el("pre", { tabindex: "0" }, text);
+    return el("details", {}, el("summary", {}, el("code", {}, `${text.slice(0, 160)} …`)), el("pre", { tabindex: "0" }, text));
   };
 
   /** The forge's view of what lies between two states of a package. */
