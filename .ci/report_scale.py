@@ -23,7 +23,12 @@ import time
 import uuid
 from pathlib import Path
 
-COLUMNS = ["session_id", "name", "originalname", "path", "setup_outcome", "call_outcome", "teardown_outcome", "coiled_runtime_version", "dask_version", "distributed_version", "python_version", "platform", "start", "end", "duration", "average_memory", "peak_memory", "compute_time", "disk_spill_time", "serializing_time", "transfer_time", "scheduler_cpu_avg", "scheduler_memory_max", "worker_max_tick", "scheduler_max_tick"]
+COLUMNS = [
+    "session_id", "name", "originalname", "path", "setup_outcome", "call_outcome", "teardown_outcome",
+    "coiled_runtime_version", "dask_version", "distributed_version", "python_version", "platform", "start", "end",
+    "duration", "average_memory", "peak_memory", "compute_time", "disk_spill_time", "serializing_time",
+    "transfer_time", "scheduler_cpu_avg", "scheduler_memory_max", "worker_max_tick", "scheduler_max_tick",
+]  # fmt: skip
 PYTHONS = ("3.11.7.final.0", "3.12.1.final.0", "3.13.0.final.0")
 LAST = dt.datetime(2026, 11, 20)  # noqa: DTZ001 - as the predecessor stored it: UTC without saying so
 

@@ -30,7 +30,9 @@ HEAVY = {
 }
 
 
-@pytest.mark.parametrize("command", ["--help", "--version", "bench --help", "report --help", "db --help", "config show --help"])
+@pytest.mark.parametrize(
+    "command", ["--help", "--version", "bench --help", "report --help", "db --help", "config show --help"]
+)
 def test_help_imports_nothing_heavy(command: str, tmp_path: Path) -> None:
     code = (
         "import sys\n"

@@ -2,8 +2,9 @@
 
 For each series: logarithms; values clipped to the running median (11 points) +- 2 robust standard deviations, so that a few
 outliers cannot make a level; the least-squares partition with a penalty per segment (Yao 1988; Killick, Fearnhead and Eckley
-2012 for the recursion), exact up to 512 points and on bins beyond; then changes pruned, weakest first, that a t-test on
-effective sample sizes does not support, that are too small to matter, or that a straight line explains better than a step.
+2012 for the recursion), exact up to 512 points and on bins beyond; then levels dropped that last six
+runs or fewer and lead back to where they came from; then changes pruned, weakest first, that a t-test on effective sample
+sizes does not support, that are too small to matter, or that a straight line explains better than a step.
 
 The recursion runs over many series at once: what it costs is arithmetic, not the interpreter.
 """
@@ -22,7 +23,7 @@ import numpy as np
 from coiled_runtime_cli.core.stats import student_t_cdf, student_t_quantile
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -30,6 +31,9 @@ if TYPE_CHECKING:
 
 #: Fewest runs of a level, and of a series that is searched at all.
 SHORTEST, FEWEST = 4, 8
+
+#: Fewest bins of a level, where runs are averaged.
+_SHORTEST_BINS = 2
 
 #: Penalty per change, in variances of the noise, beside ln n and the autocorrelation.
 _PENALTY = 4.0
@@ -39,6 +43,9 @@ _EXACT = 512
 
 #: Series that go through the recursion together: their arrays have to stay in the processor's cache.
 _TOGETHER = 32
+
+#: A level that lasts no longer between two that are alike is a burst: five runs, and one that chance has added.
+_BURST = 6
 
 #: Noise below this share of a value is taken for it: counts and sizes repeat exactly.
 _QUIETEST = 1e-4
@@ -53,6 +60,7 @@ class Change:
     """A step between two levels. ``before`` and ``after`` are geometric means of the clipped runs, in their unit."""
 
     index: int  # of the first run after it
+    previous: int  # of the last run before it that has a usable value
     before: float
     after: float
     ratio: float  # after / before
@@ -78,7 +86,13 @@ def find_changes(
     """The changes of each series, in order of time.
 
     Each is a 1-d array of measurements by time; what is not finite and positive is left out, and indexes refer to the array
-    as it is given. ``min_effect`` is the smallest change that counts, as a fraction: one for all, or one for each.
+    as it is given. ``min_effect`` is the smallest change that counts, as a fraction: one for all, or one for each. A series
+    has the changes that it has alone, whichever others are searched with it.
+
+    Of series of 365 runs without a change at most 0.5 % are alarmed, be the noise normal, lognormal, of two modes 8 % apart,
+    with 3 % of outliers, or of autocorrelation 0.7; of autocorrelated ones of 30 to 60 runs, which tell less of their noise,
+    4 %; of series of two values only, at random, 1 %. Steps of 10 % in noise of 3 % are found to two runs in 50 % of series
+    4 runs later, in 90 % 8 runs later.
     """
     effects = [min_effect] * len(series) if isinstance(min_effect, (int, float)) else list(min_effect)
     found: list[tuple[Change, ...]] = [()] * len(series)
@@ -89,13 +103,19 @@ def find_changes(
             logs = np.log(values[usable] if len(usable) < len(values) else values)
             if logs.min() < logs.max():
                 prepared.append(_prepare(number, usable, logs, effect))
-    prepared.sort(key=lambda each: len(each.points))
-    for start in range(0, len(prepared), _TOGETHER):
-        block = prepared[start : start + _TOGETHER]
+    prepared.sort(key=lambda each: (each.bin > 1, len(each.points)))
+    for block in _blocks(prepared):
         for each, breaks in zip(block, _partitions(block), strict=True):
             if breaks:
                 found[each.number] = _supported(each, _refined(each, breaks), p_value)
     return found
+
+
+def _blocks(prepared: Sequence[_Prepared]) -> Iterator[list[_Prepared]]:
+    """Neighbours of nearly one length. What is binned stays apart: its shortest level is another."""
+    for _, alike in itertools.groupby(prepared, key=lambda each: each.bin > 1):
+        while block := list(itertools.islice(alike, _TOGETHER)):
+            yield block
 
 
 def levels(values: Floats, changes: Sequence[Change]) -> tuple[Level, ...]:
@@ -153,15 +173,15 @@ class _Prepared:
 
 def _prepare(number: int, usable: NDArray[np.int64], logs: Floats, effect: float) -> _Prepared:
     n = len(logs)
-    clipped = _clipped(logs)
-    noise, persistence = _noise(logs)
+    grain = _grain(logs)
+    clipped = _clipped(logs, grain)
+    noise, persistence = _noise(logs, grain)
     size = 1 if n <= _EXACT else -(-2 * n // _EXACT)
     points, point_noise, point_persistence = clipped, noise, persistence
     if size > 1:
         first = n % size  # the oldest runs that fill no bin are left to the refinement
         points = clipped[first:].reshape(-1, size).mean(axis=1)
-        point_noise, point_persistence = _noise(points)
-    inflation = (1 + point_persistence) / (1 - point_persistence)
+        point_noise, point_persistence = _noise(points, _grain(points))
     return _Prepared(
         number=number,
         usable=usable,
@@ -171,15 +191,32 @@ def _prepare(number: int, usable: NDArray[np.int64], logs: Floats, effect: float
         effect=effect,
         points=points - points.mean(),  # sums of squares near zero keep their digits
         bin=size,
-        penalty=_PENALTY * math.log(len(points)) * inflation * point_noise**2,
+        penalty=_penalty(len(points), point_noise, point_persistence),
     )
 
 
-def _clipped(logs: Floats) -> Floats:
+def _penalty(n: int, noise: float, persistence: float) -> float:
+    return _PENALTY * math.log(n) * (1 + persistence) / (1 - persistence) * noise**2
+
+
+def _grain(logs: Floats) -> float:
+    """Noise of values that often repeat exactly (counts, sizes, ticks of a clock), of others 0.
+
+    More than half of such values can be equal, and a median absolute deviation 0, whatever the rest does. So it is what
+    neighbours differ by (von Neumann 1941), without the largest 2 % of differences, which may be steps.
+    """
+    differences = np.abs(np.diff(logs))
+    if np.count_nonzero(differences) > 0.75 * len(differences):
+        return 0.0
+    kept = np.sort(differences)[: len(differences) - 1 - len(differences) // 50]
+    return math.sqrt(float(kept @ kept) / len(kept) / 2)
+
+
+def _clipped(logs: Floats, grain: float) -> Floats:
     padded = np.concatenate((logs[4::-1], logs, logs[:-6:-1]))
     windows = np.lib.stride_tricks.sliding_window_view(padded, 11)
     running = np.partition(windows, 5, axis=1)[:, 5]
-    spread = 2 * _robust_sd(logs - running)
+    spread = 2 * max(_robust_sd(logs - running), grain)
     return np.clip(logs, running - spread, running + spread)
 
 
@@ -189,7 +226,7 @@ def _robust_sd(residuals: Floats) -> float:
     return 1.4826 * float(np.partition(size, middle)[middle])
 
 
-def _noise(logs: Floats) -> tuple[float, float]:
+def _noise(logs: Floats, grain: float) -> tuple[float, float]:
     """Standard deviation and lag-1 autocorrelation of the noise, within blocks: the few that hold a step do not count.
 
     The autocorrelation is the median over blocks, corrected for its bias in short ones (Marriott and Pope 1954), and taken
@@ -200,15 +237,13 @@ def _noise(logs: Floats) -> tuple[float, float]:
     blocks = logs[n % size :].reshape(-1, size)
     middle = size // 2
     residuals = blocks - np.partition(blocks, middle, axis=1)[:, middle : middle + 1]
-    within = _robust_sd(residuals.ravel())
+    within = max(_robust_sd(residuals.ravel()), grain)
     if within <= _QUIETEST:
         return max(within, _QUIETEST), 0.0
     residuals = np.clip(residuals, -3 * within, 3 * within)
     residuals -= residuals.mean(axis=1, keepdims=True)
     total = (residuals**2).sum(axis=1)
-    alike = (residuals[:, 1:] * residuals[:, :-1]).sum(axis=1)[total > 0] / total[total > 0]
-    if not len(alike):
-        return within, 0.0
+    alike = (residuals[:, 1:] * residuals[:, :-1]).sum(axis=1) / np.where(total > 0, total, 1.0)
     rho = (float(np.median(alike)) + 1 / size) / (1 - 3 / size) - 1 / math.sqrt(n)
     return within, min(max(rho, 0.0), 0.9)
 
@@ -219,8 +254,7 @@ def _partitions(block: Sequence[_Prepared]) -> list[list[int]]:
     F(t) = min over s of F(s) + cost(s, t) + penalty, where cost is the sum of squares about the mean of points s to t.
     """
     rows, longest = len(block), max(len(each.points) for each in block)
-    shortest = [SHORTEST if each.bin == 1 else 2 for each in block]
-    least = max(shortest)
+    least = SHORTEST if block[0].bin == 1 else _SHORTEST_BINS
     sums = np.zeros((rows, longest + 1))
     best = np.full((rows, longest + 1), np.inf)  # F less the sum of squares up to there
     squares = np.zeros((rows, longest + 1))
@@ -260,27 +294,53 @@ def _refined(each: _Prepared, breaks: list[int]) -> list[int]:
     if each.bin == 1:
         return breaks
     n = len(each.clipped)
+    sums = np.concatenate(([0.0], np.cumsum(each.clipped - each.clipped.mean())))
     rough = [0, *(n % each.bin + place * each.bin for place in breaks), n]
-    exact: list[int] = []
-    for rough_left, place, right in zip(rough[:-2], rough[1:-1], rough[2:], strict=True):
-        left = exact[-1] if exact else rough_left
-        start, stop = max(left + SHORTEST, place - 2 * each.bin), min(right - SHORTEST, place + 2 * each.bin)
-        if stop < start:
-            continue
-        part = each.clipped[left:right]
-        sums, total = np.cumsum(part), float(part.sum())
-        splits = np.arange(start, stop + 1) - left
-        gain = sums[splits - 1] ** 2 / splits + (total - sums[splits - 1]) ** 2 / (len(part) - splits)
-        exact.append(left + int(splits[int(gain.argmax())]))
-    return exact
+    exact = [0]
+    for place, right in itertools.pairwise(rough[1:]):
+        found = _best_split(sums, exact[-1], right, place - 2 * each.bin, place + 2 * each.bin)
+        if found is not None:
+            exact.append(found[0])
+    # a step within a bin can look like two, with a level of a few bins between
+    penalty = _penalty(n, each.noise, each.persistence)
+    kept = [0]
+    for place, right in itertools.pairwise([*exact[1:], n]):
+        if len(kept) > 1 and place - kept[-1] <= 3 * each.bin:
+            left, middle = kept[-2:]
+            one = _best_split(sums, left, right, middle - each.bin, place + each.bin)
+            two = sum(_explained(sums, *span) for span in ((left, middle), (middle, place), (place, right)))
+            if one is not None and two - one[1] < penalty:
+                kept[-1] = one[0]
+                continue
+        kept.append(place)
+    return kept[1:]
+
+
+def _explained(sums: Floats, start: int, stop: int) -> float:
+    """How much of the sum of squares a level from ``start`` to ``stop`` accounts for."""
+    return float(sums[stop] - sums[start]) ** 2 / (stop - start)
+
+
+def _best_split(sums: Floats, left: int, right: int, first: int, last: int) -> tuple[int, float] | None:
+    """Where between ``first`` and ``last`` two levels fit best, and what they explain; None where there is no room."""
+    splits = np.arange(max(left + SHORTEST, first), min(right - SHORTEST, last) + 1)
+    if not len(splits):
+        return None
+    gains = (sums[splits] - sums[left]) ** 2 / (splits - left) + (sums[right] - sums[splits]) ** 2 / (right - splits)
+    best = int(gains.argmax())
+    return int(splits[best]), float(gains[best])
 
 
 def _supported(each: _Prepared, breaks: list[int], p_value: float) -> tuple[Change, ...]:
-    """Prune the weakest change until all that are left are sure, large enough and steps."""
+    """Prune bursts, then the weakest change until all that are left are sure, large enough and steps."""
     known: dict[tuple[int, int, int], _Step] = {}
     breaks = list(breaks)
     while breaks:
         edges = [0, *breaks, len(each.clipped)]
+        burst = _burst(each, edges)
+        if burst is not None:
+            del breaks[burst : burst + 2]
+            continue
         spans = list(zip(edges[:-2], edges[1:-1], edges[2:], strict=True))
         for span in spans:
             if span not in known:
@@ -290,6 +350,22 @@ def _supported(each: _Prepared, breaks: list[int], p_value: float) -> tuple[Chan
             return tuple(_change(each, known[span]) for span in spans)
         del breaks[weakest]
     return ()
+
+
+def _burst(each: _Prepared, edges: list[int]) -> int | None:
+    """The number of the first break of a short level between two that are alike, as far as noise lets one tell."""
+    for place, (start, first, second, stop) in enumerate(zip(edges, edges[1:], edges[2:], edges[3:], strict=False)):
+        if second - first <= _BURST:
+            shift = float(each.clipped[second:stop].mean() - each.clipped[start:first].mean())
+            error = each.noise * math.sqrt((1 / (first - start) + 1 / (stop - second)) / _worth(each))
+            if abs(shift) < max(math.log1p(each.effect), 2 * error):
+                return place
+    return None
+
+
+def _worth(each: _Prepared) -> float:
+    """What a run tells, of one that does not resemble the run before it."""
+    return (1 - each.persistence) / (1 + each.persistence)
 
 
 @dataclass(slots=True)
@@ -305,8 +381,7 @@ class _Step:
 
 def _step(each: _Prepared, start: int, middle: int, stop: int, p_value: float) -> _Step:
     left, right = each.clipped[start:middle], each.clipped[middle:stop]
-    # a run tells less where it resembles the one before it
-    worth = (1 - each.persistence) / (1 + each.persistence)
+    worth = _worth(each)
     lent = _LENT * len(each.clipped) * worth
     parts = []
     for part in (left, right):
@@ -331,6 +406,7 @@ def _change(each: _Prepared, step: _Step) -> Change:
     half = _quantile(round(step.freedom, 1) if step.freedom < 50 else float(round(step.freedom))) * step.spread
     return Change(
         index=int(each.usable[step.middle]),
+        previous=int(each.usable[step.middle - 1]),
         before=math.exp(step.before),
         after=math.exp(step.after),
         ratio=math.exp(shift),

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,8 +24,10 @@ from coiled_runtime_cli.core.history import (
 )
 from coiled_runtime_cli.core.series import Alias
 from coiled_runtime_cli.db import bisections, mirror, models
-from coiled_runtime_cli.db.errors import database_errors
+from coiled_runtime_cli.db.engine import stored_revisions
+from coiled_runtime_cli.db.errors import database_errors, shown
 from coiled_runtime_cli.db.merge import Part, merge
+from coiled_runtime_cli.errors import ToolError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Sequence
@@ -35,8 +37,8 @@ if TYPE_CHECKING:
 
     from coiled_runtime_cli.core.history import History
 
-#: Rows that are asked for at a time: enough for speed, few enough for a bar that moves.
-_BATCH = 50_000
+#: Rows that are asked for at a time: more of them fit no processor's cache, and take a third longer.
+_BATCH = 10_000
 
 _OUTCOMES: dict[Any, int] = {name: code for code, name in enumerate(record.OUTCOMES)}
 _PHASES: dict[Any, int] = {name: code for code, name in enumerate(PHASE_OUTCOMES)}
@@ -49,6 +51,10 @@ _ARTEFACTS = {
 
 #: Times outside of the years 1970 to 2262 are no times: the lowest and the highest that are kept, in microseconds.
 _EARLIEST, _LATEST = 0, 9_214_646_400_000_000
+_EPOCH = datetime.fromtimestamp(0, timezone.utc)
+
+#: Where the dashes of a UUID are.
+_DASHES = (8, 13, 18, 23)
 
 
 def read_history(
@@ -60,26 +66,26 @@ def read_history(
     labels: Collection[str] | None = None,
     suites: Collection[str] | None = None,
 ) -> History:
-    """Read the runs of all databases as one history: a run that several of them have is there once.
+    """Read the runs of all databases as one history: a run that several of them have is there once, as the first has it.
 
     ``cache`` is the folder of the mirrors (see ``mirror.py``); None: none is used. ``progress`` is told the rows read and the
     rows in all. ``since`` keeps the sessions that started at or after it, ``labels`` and ``suites`` those that they name; what
-    no kept run points to is left out, but for the sessions. Raises CrtErrors as :func:`database_errors` does.
+    no kept run points to is left out, but for the sessions. Raises CrtErrors as :func:`database_errors` does, and a ToolError
+    where a database holds what is no JSON or no time.
     """
     sizes: list[int] = []
     for engine in engines:
-        with database_errors(engine), engine.connect() as connection:
+        with _reading(engine) as connection:
             sizes.append(connection.execute(select(func.count()).select_from(models.Run)).scalar_one())
     parts: list[Part] = []
     for number, engine in enumerate(engines):
         before = sum(sizes[:number])
-        with database_errors(engine), engine.connect() as connection:
 
-            def tell(done: int, before: int = before) -> None:
-                if progress is not None:
-                    progress(before + done, sum(sizes))
+        def tell(done: int, before: int = before) -> None:
+            if progress is not None:
+                progress(min(before + done, sum(sizes)), sum(sizes))
 
-            parts.append(_read(connection, engine, cache, tell))
+        parts.append(_read(engine, cache, tell))
     return merge(parts, since=since, labels=labels, suites=suites)
 
 
@@ -95,36 +101,42 @@ def stamp(engines: Sequence[Engine]) -> tuple[Any, ...]:
     return tuple(stamps)
 
 
-def _read(connection: Connection, engine: Engine, cache: Path | None, tell: Callable[[int], None]) -> Part:
-    postgresql = connection.dialect.name == "postgresql"
+@contextlib.contextmanager
+def _reading(engine: Engine) -> Iterator[Connection]:
+    """A connection on which every question is answered from the same state of the database."""
+    with database_errors(engine), engine.connect() as connection:
+        if connection.dialect.name == "postgresql":
+            connection.execution_options(isolation_level="REPEATABLE READ")
+        yield connection
+
+
+def _read(engine: Engine, cache: Path | None, tell: Callable[[int], None]) -> Part:
     kept = mirror.Mirror.of(engine, cache) if cache is not None else None
-    rows = _mirrored(connection, kept) if kept is not None else None
-    known = len(rows.key) if rows is not None else 0
-    tell(known)
-    new = [rows] if rows is not None else []
-    last = int(rows.key[-1]) if rows is not None and known else -(2**63)
-    for batch in _batches(connection, last, postgresql=postgresql):
-        new.append(batch)
-        known += len(batch.key)
-        tell(known)
-    whole = mirror.Rows.joined(new)
-    if kept is not None and len(whole.key):
-        kept.save(whole, fresh=len(whole.key) if rows is None else len(whole.key) - len(rows.key))
-    return Part(
-        rows=whole,
-        sessions=_sessions(connection),
-        environments=_environments(connection),
-        clusters=_clusters(connection),
-        benchmarks=_benchmarks(connection),
-        infos=_infos(connection),
-        aliases=_aliases(connection),
-        bisections=bisections.read(connection),
-    )
+    with _reading(engine) as connection:
+        try:
+            part = _described(connection)
+        except (TypeError, ValueError) as error:
+            raise ToolError(
+                f"{shown(engine)} holds what crt did not write: {error}",
+                hint="mend that row, or read a copy from before it was changed",
+            ) from error
+        rows = _mirrored(connection, kept, part) if kept is not None else None
+        read = [] if rows is None else [rows]
+        count, last = (0, -(2**63)) if rows is None else (len(rows.key), int(rows.key[-1]))
+        tell(count)
+        for batch in _batches(connection, last, postgresql=connection.dialect.name == "postgresql"):
+            read.append(batch)
+            count += len(batch.key)
+            tell(count)
+    part.rows = mirror.Rows.joined(read)
+    if kept is not None:
+        kept.save(part.rows, fresh=count if rows is None else count - len(rows.key), names=part.names)
+    return part
 
 
-def _mirrored(connection: Connection, kept: mirror.Mirror) -> mirror.Rows | None:
+def _mirrored(connection: Connection, kept: mirror.Mirror, part: Part) -> mirror.Rows | None:
     """The mirrored rows, if the database still has exactly these as its first ones."""
-    rows = kept.load()
+    rows = kept.load(part.names)
     if rows is None or not len(rows.key):
         return None
     run = models.Run
@@ -136,7 +148,7 @@ def _mirrored(connection: Connection, kept: mirror.Mirror) -> mirror.Rows | None
     # the ends, and some between: a file that was put in the place of another has other runs under the same keys
     places = np.unique(np.linspace(0, len(rows.key) - 1, 9).astype(int)).tolist()
     keys = [int(rows.key[place]) for place in places]
-    found = dict(connection.execute(select(run.key, run.uuid).where(run.key.in_(keys))).tuples().all())
+    found = {row.key: row.uuid for row in connection.execute(select(run.key, run.uuid).where(run.key.in_(keys)))}
     same = [_uuid(found.get(key)) == rows.uuid[place].tobytes() for key, place in zip(keys, places, strict=True)]
     return rows if all(same) else None
 
@@ -165,11 +177,15 @@ def _batches(connection: Connection, last: int, *, postgresql: bool) -> Iterator
 
     def column(name: str) -> str:
         if postgresql and name in {"start", "end"}:
-            return f'(extract(epoch from "{name}") * 1000000)::bigint'
+            years = f"between to_timestamp({_EARLIEST // 10**6}) and to_timestamp({_LATEST // 10**6})"
+            return f'case when "{name}" {years} then (extract(epoch from "{name}") * 1000000)::bigint end'
         return f'"{name}"'
 
+    def times(column: Sequence[Any]) -> NDArray[np.int64]:
+        return _integers(column, NO_TIME) if postgresql else _times(column)
+
     noted = ("failure", *_ARTEFACTS.values())
-    # integers alone are put into these texts: the driver's own placeholders differ, and its cursor is the fastest there is
+    # integers alone are put into these texts: the drivers' placeholders differ
     select_runs = f"select {', '.join(map(column, _COLUMNS))} from run where key > {{}} order by key limit {_BATCH}"  # noqa: S608
     select_notes = (
         f"select key, {', '.join(noted)} from run where key > {{}} and key <= {{}} and "  # noqa: S608
@@ -183,21 +199,21 @@ def _batches(connection: Connection, last: int, *, postgresql: bool) -> Iterator
         first, last = last, found[-1][0]
         columns = dict(zip(_COLUMNS, zip(*found, strict=True), strict=True))
         yield mirror.Rows(
-            key=np.array(columns["key"], np.int64),
+            key=_integers(columns["key"], -1),
             uuid=_uuids(columns["uuid"]),
-            session=_keys(columns["session_key"]),
-            benchmark=_keys(columns["benchmark_key"]),
-            environment=_keys(columns["environment_key"]),
-            cluster=_keys(columns["cluster_key"]),
+            session=_integers(columns["session_key"], -1),
+            benchmark=_integers(columns["benchmark_key"], -1),
+            environment=_integers(columns["environment_key"], -1),
+            cluster=_integers(columns["cluster_key"], -1),
             outcome=_coded(columns["outcome"], _OUTCOMES, _OUTCOMES["error"]),
             setup=_coded(columns["setup_outcome"], _PHASES, 0),
             call=_coded(columns["call_outcome"], _PHASES, 0),
             teardown=_coded(columns["teardown_outcome"], _PHASES, 0),
-            repeat=np.clip(np.array(columns["repeat"], np.int64), 0, 32_767).astype(np.int16),
-            profiled=np.array(columns["profiled"], np.bool_),
-            start=_times(columns["start"]),
-            end=_times(columns["end"]),
-            values=np.stack([_numbers(columns[name]) for name in record.MEASURES], axis=1),
+            repeat=np.clip(_integers(columns["repeat"], 0), 0, 32_767).astype(np.int16),
+            profiled=np.fromiter(map(bool, columns["profiled"]), np.bool_, len(found)),
+            start=times(columns["start"]),
+            end=times(columns["end"]),
+            values=np.stack([_numbers(columns[name]) for name in record.MEASURES]),
             **_metric_columns(_fetch(connection, select_metrics.format(first, last))),
             notes=[
                 [key, *(None if each is None else str(each) for each in rest)]
@@ -208,13 +224,8 @@ def _batches(connection: Connection, last: int, *, postgresql: bool) -> Iterator
             return
 
 
-def _fetch(connection: Connection, query: str) -> list[tuple[Any, ...]]:
-    result = connection.exec_driver_sql(query)
-    cursor = result.cursor
-    assert cursor is not None
-    rows: list[tuple[Any, ...]] = cursor.fetchall()  # type: ignore[assignment]
-    result.close()
-    return rows
+def _fetch(connection: Connection, query: str) -> Sequence[Any]:
+    return connection.exec_driver_sql(query).fetchall()
 
 
 def _metric_columns(rows: Sequence[Any]) -> dict[str, Any]:
@@ -225,8 +236,14 @@ def _metric_columns(rows: Sequence[Any]) -> dict[str, Any]:
     }
 
 
-def _keys(column: Sequence[Any]) -> NDArray[np.int64]:
-    return np.array([-1 if each is None else each for each in column], np.int64)
+# SQLite lets any column hold any text. What each of these makes of a value depends on that value alone, never on the others
+# of its batch: the same run must be the same in every database.
+
+
+def _integers(column: Sequence[Any], other: int) -> NDArray[np.int64]:
+    if set(map(type, column)) <= {int}:
+        return np.array(column, np.int64)
+    return np.array([each if type(each) is int else other for each in column], np.int64)
 
 
 def _coded(column: Sequence[Any], codes: dict[Any, int], other: int) -> NDArray[np.uint8]:
@@ -234,55 +251,79 @@ def _coded(column: Sequence[Any], codes: dict[Any, int], other: int) -> NDArray[
 
 
 def _numbers(column: Sequence[Any]) -> NDArray[np.float64]:
-    """Numbers; what is none, or infinite, is NaN. SQLite lets a column of numbers hold any text."""
-    try:
-        numbers = np.array(column, np.float64)
-    except (TypeError, ValueError):
-        numbers = np.array([each if isinstance(each, (int, float)) else None for each in column], np.float64)
+    """Numbers; what is none, or infinite, is NaN."""
+    if not set(map(type, column)) <= {float, int, type(None)}:
+        column = [each if isinstance(each, (float, int)) else None for each in column]
+    numbers = np.array(column, np.float64)
     numbers[~np.isfinite(numbers)] = np.nan
     return numbers
 
 
 def _times(column: Sequence[Any]) -> NDArray[np.int64]:
-    """Microseconds of ``YYYY-MM-DD HH:MM:SS.ffffff`` (UTC), or of numbers as they are."""
-    try:
-        if any(isinstance(each, int) for each in column[:100]):
-            times = np.array([NO_TIME if each is None else each for each in column], np.int64)
-        else:
-            texts = np.array(["NaT" if each is None else each for each in column], "U26")
-            times = texts.astype("datetime64[us]").astype(np.int64)
-    except (TypeError, ValueError, OverflowError):
-        times = np.array([_time(each) for each in column], np.int64)
-    return np.where((times < _EARLIEST) | (times > _LATEST), NO_TIME, times)
+    """Microseconds of ``YYYY-MM-DD HH:MM:SS.ffffff`` (UTC)."""
+    texts = [each if type(each) is str else "" for each in column]
+    if set(map(len, texts)) <= {0, 26}:
+        with contextlib.suppress(ValueError):
+            return _within(np.array(texts, "U26").astype("datetime64[us]").astype(np.int64))
+    return _within(np.array([_time(each) for each in texts], np.int64))
 
 
-def _time(value: Any) -> int:
-    if isinstance(value, int):
-        return value
-    with contextlib.suppress(TypeError, ValueError, OverflowError):
-        moment = datetime.fromisoformat(value)
+def _time(text: str) -> int:
+    with contextlib.suppress(ValueError, OverflowError):
+        moment = datetime.fromisoformat(text)
         moment = moment.replace(tzinfo=timezone.utc) if moment.tzinfo is None else moment
-        return round(moment.timestamp() * 1e6)
+        return (moment - _EPOCH) // timedelta(microseconds=1)
     return NO_TIME
+
+
+def _within(times: NDArray[np.int64]) -> NDArray[np.int64]:
+    return np.where((times < _EARLIEST) | (times > _LATEST), NO_TIME, times)
 
 
 def _uuids(column: Sequence[Any]) -> NDArray[np.void]:
     with contextlib.suppress(TypeError, ValueError):
-        raw = bytes.fromhex("".join(column).replace("-", ""))
-        if len(raw) == 16 * len(column) and all(len(each) in (32, 36) for each in column):
+        text = "".join(column)
+        lengths = set(map(len, column))
+        if lengths == {36} and all(set(text[place::36]) == {"-"} for place in _DASHES):
+            text, lengths = text.replace("-", ""), {32}
+        # more dashes, or white space, which fromhex passes over, give fewer bytes
+        if lengths == {32} and len(raw := bytes.fromhex(text)) == 16 * len(column):
             return np.frombuffer(raw, "V16")
     return np.frombuffer(b"".join(map(_uuid, column)), "V16")
 
 
 def _uuid(value: Any) -> bytes:
-    """The 16 bytes of a UUID; of another text the first 16 of its hash."""
+    """The 16 bytes of a UUID, with dashes or without; of another text the first 16 of its hash."""
     text = str(value)
-    if len(text) in (32, 36):
-        with contextlib.suppress(ValueError):
-            raw = bytes.fromhex(text.replace("-", ""))
-            if len(raw) == 16:
-                return raw
+    digits = text.replace("-", "") if len(text) == 36 and all(text[place] == "-" for place in _DASHES) else text
+    with contextlib.suppress(ValueError):
+        if len(digits) == 32 and len(raw := bytes.fromhex(digits)) == 16:
+            return raw
     return hashlib.sha256(text.encode("utf-8", "backslashreplace")).digest()[:16]
+
+
+def _described(connection: Connection) -> Part:
+    """Everything but the runs."""
+    names: dict[str, dict[int, str]] = {"schema": dict(enumerate(sorted(stored_revisions(connection))))}
+    for table in (models.Session, models.Environment, models.Cluster):
+        names[table.__tablename__] = {row.key: row.id for row in connection.execute(select(table.key, table.id))}
+    benchmark, info = models.Benchmark, models.MetricInfo
+    for name, columns in {
+        "benchmark": (benchmark.key, benchmark.id, benchmark.epoch, benchmark.source_hash),
+        "metric_info": (info.key, info.name, info.unit, info.better),
+    }.items():
+        names[name] = {key: "\0".join(map(str, rest)) for key, *rest in connection.execute(select(*columns))}
+    return Part(
+        rows=mirror.Rows.empty(),
+        names=names,
+        sessions=_sessions(connection),
+        environments=_environments(connection),
+        clusters=_clusters(connection),
+        benchmarks=_benchmarks(connection),
+        infos=_infos(connection),
+        aliases=_aliases(connection),
+        bisections=bisections.read(connection),
+    )
 
 
 def _sessions(connection: Connection) -> dict[int, HistorySession]:

@@ -14,7 +14,7 @@ from coiled_runtime_cli.core.record import MEASURES
 from coiled_runtime_cli.core.series import current_ids
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -35,12 +35,18 @@ _PLAIN = ("uuid", "outcome", "setup", "call", "teardown", "repeat", "profiled", 
 
 _ARTEFACTS = ("performance_report", "cluster_dump", "memray", "py_spy")
 
+#: Values that say that nothing is known.
+_EMPTY: tuple[Any, ...] = (None, (), {})
+
+_LONG_AGO = datetime.min.replace(tzinfo=timezone.utc)
+
 
 @dataclass(slots=True)
 class Part:
     """What one database holds; its rows point to the rest by their keys in it."""
 
     rows: Rows
+    names: dict[str, dict[int, str]]  # by table and key: what says in all databases that two rows are the same
     sessions: dict[int, HistorySession]
     environments: dict[int, HistoryEnvironment]
     clusters: dict[int, HistoryCluster]
@@ -58,10 +64,11 @@ def merge(
     suites: Collection[str] | None = None,
 ) -> History:
     """One history of the runs that fit; of a run that several parts have, the first part's is taken."""
-    sessions, session_of = _union([part.sessions for part in parts], lambda each: each.id)
-    environments, environment_of = _union([part.environments for part in parts], lambda each: each.id)
-    clusters, cluster_of = _union([part.clusters for part in parts], lambda each: each.id)
-    benchmarks, benchmark_of = _union(_currently_called(parts), _benchmark_identity)
+    sessions, session_of = _union([(part.names["session"], part.sessions) for part in parts])
+    environments, environment_of = _union([(part.names["environment"], part.environments) for part in parts])
+    clusters, cluster_of = _union([(part.names["cluster"], part.clusters) for part in parts])
+    versions, version_of = _union([(part.names["benchmark"], part.benchmarks) for part in parts])
+    benchmarks, benchmark_of = _currently_called(parts, versions, version_of)
     metrics, columns = _metrics(parts)
 
     def pointed(name: str, places: Sequence[dict[int, int]]) -> NDArray[np.int32]:
@@ -91,7 +98,7 @@ def merge(
     }
     values = {key: taken(_joined([column(number) for number in range(len(parts))])) for key, column in columns.items()}
     kept_sessions, whole["session"] = _kept(sessions, taken(session), _started, also=wanted[:-1])
-    kept_benchmarks, whole["benchmark"] = _kept(benchmarks, taken(benchmark), _benchmark_identity)
+    kept_benchmarks, whole["benchmark"] = _kept(benchmarks, taken(benchmark), _benchmark_order)
     kept_clusters, whole["cluster"] = _kept(clusters, taken(pointed("cluster", cluster_of)), lambda each: each.id)
     used = taken(pointed("environment", environment_of))
     first = _first_use(used, len(environments))
@@ -120,50 +127,68 @@ def _joined(arrays: Sequence[NDArray[Any]]) -> NDArray[Any]:
 
 
 def _union(
-    parts: Sequence[dict[int, Thing]], identity: Callable[[Thing], Any]
+    parts: Sequence[tuple[Mapping[int, str], Mapping[int, Thing]]],
 ) -> tuple[list[Thing], list[dict[int, int]]]:
-    """The distinct things of all parts, and for each part the place of each key. Of two accounts the fuller one is kept."""
-    things: list[Thing] = []
-    place: dict[Any, int] = {}
+    """The distinct things of all parts by their names, and for each part the place of each key."""
+    accounts: dict[str, list[Thing]] = {}
+    place: dict[str, int] = {}
     places: list[dict[int, int]] = []
-    for part in parts:
-        of: dict[int, int] = {}
-        for key, thing in part.items():
-            number = place.setdefault(identity(thing), len(things))
-            if number == len(things):
-                things.append(thing)
-            elif _fullness(thing) > _fullness(things[number]):
-                things[number] = thing
-            of[key] = number
-        places.append(of)
-    return things, places
+    for names, things in parts:
+        for key, thing in things.items():
+            told = accounts.setdefault(names[key], [])
+            if thing not in told:
+                told.append(thing)
+            place.setdefault(names[key], len(place))
+        places.append({key: place[names[key]] for key in things})
+    return [_completed(told) for told in accounts.values()], places
 
 
-def _fullness(thing: Any) -> tuple[int, str]:
-    return sum(getattr(thing, each.name) not in (None, (), {}) for each in dataclasses.fields(thing)), repr(thing)
+def _completed(accounts: list[Thing]) -> Thing:
+    """One account of several: the fullest, with what it lacks from the next ones. Of a session the one that saw its end."""
+    if len(accounts) == 1:
+        return accounts[0]
+
+    def rank(thing: Any) -> tuple[Any, ...]:
+        ended = getattr(thing, "ended", None) or _LONG_AGO
+        return _fullness(thing), not getattr(thing, "interrupted", False), ended, repr(thing)
+
+    best, *others = sorted(accounts, key=rank, reverse=True)
+    known: dict[str, Any] = {}
+    for each in dataclasses.fields(best):  # type: ignore[arg-type]  # every thing is a dataclass
+        values = [getattr(account, each.name) for account in (best, *others)]
+        known[each.name] = next((value for value in values if value not in _EMPTY), values[0])
+    return replace(best, **known)  # type: ignore[type-var]
 
 
-def _benchmark_identity(each: HistoryBenchmark) -> tuple[Any, ...]:
-    return (each.id, each.epoch, each.former or "", each.source or "", each.path, each.name, repr(each.params))
+def _fullness(thing: Any) -> int:
+    return sum(getattr(thing, each.name) not in _EMPTY for each in dataclasses.fields(thing))
+
+
+def _benchmark_order(each: HistoryBenchmark) -> tuple[Any, ...]:
+    return each.id, each.epoch, each.former or "", repr(each)
 
 
 def _started(each: HistorySession) -> tuple[datetime, str]:
-    return each.started or datetime.min.replace(tzinfo=timezone.utc), each.id
+    return each.started or _LONG_AGO, each.id
 
 
-def _currently_called(parts: Sequence[Part]) -> list[dict[int, HistoryBenchmark]]:
-    """The benchmarks under their current ids; what one is called now is read from the rows that already say so."""
+def _currently_called(
+    parts: Sequence[Part], versions: Sequence[HistoryBenchmark], places: Sequence[dict[int, int]]
+) -> tuple[list[HistoryBenchmark], list[dict[int, int]]]:
+    """The versions under their current ids, equal ones once; what one is called now says the newest row that says so."""
     names = current_ids([alias for part in parts for alias in part.aliases])
-    heirs = set(names.values())
     called: dict[str, HistoryBenchmark] = {}
-    for part in parts:
-        for each in part.benchmarks.values():
-            if each.id in heirs and (each.id not in called or _fullness(each) > _fullness(called[each.id])):
-                called[each.id] = each
-    return [
-        {key: _renamed(each, names.get(each.id, each.id), called) for key, each in part.benchmarks.items()}
-        for part in parts
-    ]
+    for each in sorted(versions, key=lambda one: (one.epoch, _fullness(one), repr(one))):
+        called[each.id] = each
+    benchmarks: list[HistoryBenchmark] = []
+    place: dict[str, int] = {}
+    moved: list[int] = []
+    for each in versions:
+        now = _renamed(each, names.get(each.id, each.id), called)
+        moved.append(place.setdefault(repr(now), len(benchmarks)))
+        if moved[-1] == len(benchmarks):
+            benchmarks.append(now)
+    return benchmarks, [{key: moved[number] for key, number in of.items()} for of in places]
 
 
 def _renamed(each: HistoryBenchmark, current: str, called: dict[str, HistoryBenchmark]) -> HistoryBenchmark:
@@ -186,9 +211,10 @@ def _renamed(each: HistoryBenchmark, current: str, called: dict[str, HistoryBenc
 
 def _renumbered(keys: NDArray[np.int64], place: dict[int, int]) -> NDArray[np.int32]:
     """Keys of a database as places in the union; -1 for none, and for what the database does not have."""
-    table = np.full(max(place, default=0) + 2, -1, np.int32)
-    table[np.fromiter(place.keys(), np.int64, len(place))] = np.fromiter(place.values(), np.int32, len(place))
-    return table[np.where((keys < 0) | (keys >= len(table)), len(table) - 1, keys)]
+    known = np.array([-1, *sorted(place)], np.int64)
+    numbers = np.array([-1, *(place[key] for key in sorted(place))], np.int32)
+    at = np.minimum(np.searchsorted(known, keys), len(known) - 1)
+    return np.where(known[at] == keys, numbers[at], np.int32(-1))
 
 
 def _metrics(
@@ -198,23 +224,28 @@ def _metrics(
     infos: dict[tuple[str, str, str], tuple[str, float, bool]] = {}
     for part in parts:
         for name, unit, better, display_unit, scale, built_in in part.infos.values():
-            infos.setdefault((name, unit, better), (display_unit, scale, built_in))
+            shown = (display_unit, scale, built_in)
+            infos[name, unit, better] = max(shown, infos.get((name, unit, better), shown))
+    built_in_ones = {identity for identity, (*_, own) in infos.items() if own and identity[0] in MEASURES}
     recorded = {
         part.infos[key][:3] for part in parts for key in np.unique(part.rows.metric_info).tolist() if key in part.infos
     }
-    measured = {identity for identity, (*_, own) in infos.items() if own and identity[0] in MEASURES}
-    names = [identity[0] for identity in sorted(measured | recorded)]
+    keys: dict[str, tuple[str, str, str]] = {}
+    for identity in sorted(built_in_ones, key=lambda each: (MEASURES.index(each[0]), each)):
+        keys.setdefault(identity[0], identity)
+    names = [identity[0] for identity in {*keys.values(), *recorded}]
+    for identity in sorted(recorded - set(keys.values())):
+        name, unit, better = identity
+        key = name if names.count(name) == 1 or not unit else f"{name} [{unit}]"
+        while key in keys:
+            key += f" ({better} is better)"
+        keys[key] = identity
+    own = [key for key, identity in keys.items() if identity in built_in_ones]
     metrics: list[HistoryMetric] = []
     columns: dict[str, Callable[[int], NDArray[np.float64]]] = {}
-    for identity in sorted(
-        measured | recorded,
-        key=lambda each: (each not in measured, MEASURES.index(each[0]) if each in measured else 0, each),
-    ):
-        name, unit, better = identity
-        own = identity in measured
-        key = name if own or names.count(name) == 1 else f"{name} [{unit}]"
-        key = key if key not in columns else f"{key} ({better} is better)"
-        display_unit, scale, _ = infos[identity]
+    for key in [*own, *sorted(keys.keys() - set(own))]:
+        name, unit, better = keys[key]
+        display_unit, scale, _ = infos[keys[key]]
         metrics.append(
             HistoryMetric(
                 key=key,
@@ -223,15 +254,15 @@ def _metrics(
                 better=better,
                 display_unit=display_unit,
                 display_scale=scale,
-                built_in=own,
+                built_in=key in own,
             )
         )
-        columns[key] = _measured(parts, MEASURES.index(name)) if own else _recorded(parts, identity)
+        columns[key] = _measured(parts, MEASURES.index(name)) if key in own else _recorded(parts, keys[key])
     return tuple(metrics), columns
 
 
 def _measured(parts: Sequence[Part], place: int) -> Callable[[int], NDArray[np.float64]]:
-    return lambda number: np.ascontiguousarray(parts[number].rows.values[:, place])
+    return lambda number: parts[number].rows.values[place]
 
 
 def _recorded(parts: Sequence[Part], identity: tuple[str, str, str]) -> Callable[[int], NDArray[np.float64]]:
@@ -239,11 +270,13 @@ def _recorded(parts: Sequence[Part], identity: tuple[str, str, str]) -> Callable
         part = parts[number]
         rows = part.rows
         found = np.full(len(rows.key), np.nan)
-        keys = [key for key, info in part.infos.items() if info[:3] == identity]
-        mine = np.isin(rows.metric_info, keys)
-        place = np.searchsorted(rows.key, rows.metric_run[mine])
-        known = place < len(rows.key)
-        found[place[known]] = rows.metric_value[mine][known]
+        if len(rows.key):
+            keys = [key for key, info in part.infos.items() if info[:3] == identity]
+            mine = np.isin(rows.metric_info, keys)
+            run = rows.metric_run[mine]
+            place = np.minimum(np.searchsorted(rows.key, run), len(rows.key) - 1)
+            known = rows.key[place] == run
+            found[place[known]] = rows.metric_value[mine][known]
         return found
 
     return column
@@ -260,7 +293,7 @@ def _ordered(
         same = (first[by_uuid][1:] == first[by_uuid][:-1]) & (second[by_uuid][1:] == second[by_uuid][:-1])
         rows = np.sort(by_uuid[np.concatenate(([True], ~same))]) if len(by_uuid) else by_uuid
     moments = start[rows]
-    if not bool((np.diff(moments) > 0).all()):
+    if not bool((moments[1:] > moments[:-1]).all()):  # no differences: they overflow at NO_TIME
         place = np.argsort(moments, kind="stable")
         rows, moments = rows[place], moments[place]
         twins = moments[1:] == moments[:-1]
@@ -268,7 +301,7 @@ def _ordered(
             tied = np.flatnonzero(np.concatenate((twins, [False])) | np.concatenate(([False], twins)))
             first, second = halves(uuid[rows[tied]])
             rows[tied] = rows[tied][np.lexsort((second, first, moments[tied]))]
-    if len(rows) == len(fit) and bool((np.diff(rows) > 0).all()):
+    if len(rows) == len(fit) and bool((rows[1:] > rows[:-1]).all()):
         return None
     return rows
 
@@ -309,9 +342,8 @@ def _notes(parts: Sequence[Part], uuid: NDArray[np.void], order: NDArray[np.int6
     for part in parts:
         keys = np.array([note[0] for note in part.rows.notes], np.int64)
         places = np.searchsorted(part.rows.key, keys)
-        for place, (key, failure, *urls) in zip(places.tolist(), part.rows.notes, strict=True):
-            # a note of a row that came after the rows were read has no row here
-            if place < len(part.rows.key) and part.rows.key[place] == key and taken[before + place]:
+        for place, (_, failure, *urls) in zip(places.tolist(), part.rows.notes, strict=True):
+            if taken[before + place]:
                 artefacts = {name: url for name, url in zip(_ARTEFACTS, urls, strict=True) if url}
                 notes[uuid[before + place].tobytes()] = RunNote(failure=failure, artefacts=artefacts)
         before += len(part.rows.key)

@@ -10,25 +10,45 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 import shutil
 import tempfile
+import zlib
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
 
 import numpy as np
 
+from coiled_runtime_cli.core.history import PHASE_OUTCOMES
+from coiled_runtime_cli.core.record import MEASURES, OUTCOMES
+
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
     from sqlalchemy import Engine
 
-#: Changes when the arrays do: mirrors of another format are read no more.
-_FORMAT = 2
+#: What the arrays mean: mirrors in which they mean something else are read no more. The number is that of the files' form.
+_LAYOUT = [3, list(MEASURES), list(OUTCOMES), list(PHASE_OUTCOMES)]
 
 #: Portions of a mirror beyond which they become one, and mirrors that are kept.
 _PORTIONS, _MIRRORS = 12, 5
+
+_INDEX, _NOTES = "index.json", "notes.json"
+
+#: How a mirror's folder is called; in the cache's folder nothing else is ever removed.
+_NAME = re.compile(r"[0-9a-f]{20}")
+
+_TYPES: dict[str, Any] = {
+    "uuid": "V16",
+    "repeat": np.int16,
+    "profiled": np.bool_,
+    "values": np.float64,
+    "metric_value": np.float64,
+    **dict.fromkeys(("outcome", "setup", "call", "teardown"), np.uint8),
+}
 
 
 @dataclass(slots=True)
@@ -49,7 +69,7 @@ class Rows:
     profiled: NDArray[np.bool_]
     start: NDArray[np.int64]
     end: NDArray[np.int64]
-    values: NDArray[np.float64]  # a row per run, a column per measure
+    values: NDArray[np.float64]  # a row per measure, a column per run
     metric_run: NDArray[np.int64]  # keys of runs, as often as they recorded something
     metric_info: NDArray[np.int64]
     metric_value: NDArray[np.float64]
@@ -61,24 +81,20 @@ class Rows:
             return parts[0]
         if not parts:
             return cls.empty()
-        arrays = {name: np.concatenate([getattr(part, name) for part in parts]) for name in _ARRAYS}
+        arrays = {name: np.concatenate([getattr(part, name) for part in parts], axis=-1) for name in _ARRAYS}
         return cls(**arrays, notes=[note for part in parts for note in part.notes])
 
     @classmethod
     def empty(cls) -> Rows:
-        from coiled_runtime_cli.core.record import MEASURES
-
-        types = {"uuid": "V16", "repeat": np.int16, "profiled": np.bool_, "metric_value": np.float64}
-        types.update(dict.fromkeys(("outcome", "setup", "call", "teardown"), np.uint8))
-        arrays: dict[str, Any] = {name: np.zeros(0, types.get(name, np.int64)) for name in _ARRAYS}
-        return cls(**{**arrays, "values": np.zeros((0, len(MEASURES)))})
+        arrays: dict[str, Any] = {name: np.zeros(0, _TYPES.get(name, np.int64)) for name in _ARRAYS}
+        return cls(**{**arrays, "values": np.zeros((len(MEASURES), 0))})
 
     def after(self, count: int) -> Rows:
         """The rows beyond the first ``count``, with what belongs to them."""
         first = self.key[count] if count < len(self.key) else np.iinfo(np.int64).max
         mine = self.metric_run >= first
         arrays = {
-            name: getattr(self, name)[mine] if name.startswith("metric_") else getattr(self, name)[count:]
+            name: getattr(self, name)[mine] if name.startswith("metric_") else getattr(self, name)[..., count:]
             for name in _ARRAYS
         }
         return Rows(**arrays, notes=[note for note in self.notes if note[0] >= first])
@@ -88,83 +104,128 @@ _ARRAYS = tuple(each.name for each in fields(Rows) if each.name != "notes")
 
 
 class Mirror:
-    """The mirror of one database, in a folder of its own within the cache."""
+    """The mirror of one database, in a folder of its own within the cache.
+
+    ``names`` are the names, by table and key, of all that rows may point to: rows hold keys, which mean something only as long
+    as the same names are behind them.
+    """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._portions: list[str] = []
+        self._portions: list[list[Any]] = []  # folder and checksum of each
 
     @classmethod
-    def of(cls, engine: Engine, cache: Path) -> Mirror:
-        """The mirror of the database behind ``engine``; which one it is tells its path, or its address without password."""
+    def of(cls, engine: Engine, cache: Path) -> Mirror | None:
+        """The mirror of the database behind ``engine``, told by its path, or its address without password.
+
+        None for a database in memory: nobody will read that again.
+        """
         url = engine.url
         name = str(url.set(password=None))
-        if url.get_backend_name() == "sqlite" and url.database:
-            name = str(Path(url.database.removeprefix("file:").partition("?")[0]).resolve())
+        if url.get_backend_name() == "sqlite":
+            path = (url.database or "").partition("?")[0]
+            if path in {"", ":memory:", "file::memory:"}:
+                return None
+            name = str(Path(unquote(path.removeprefix("file:")) if path.startswith("file:") else path).resolve())
         return cls(cache / hashlib.sha256(name.encode("utf-8", "backslashreplace")).hexdigest()[:20])
 
-    def load(self) -> Rows | None:
+    def load(self, names: Mapping[str, Mapping[int, str]]) -> Rows | None:
         """What is mirrored; None where that is nothing, or nothing that can be used."""
         try:
-            index = json.loads((self._folder / "index.json").read_bytes())
-            if index["format"] != _FORMAT:
+            index = json.loads((self._folder / _INDEX).read_bytes())
+            if index["layout"] != _LAYOUT or not _mean_the_same(index["names"], names):
                 return None
-            portions = [str(name) for name in index["portions"]]
-            rows = Rows.joined([_read(self._folder / name) for name in portions])
-            whole = len(rows.key) == index["count"] and bool((np.diff(rows.key) > 0).all())
+            portions = [[str(name), checksum] for name, checksum in index["portions"]]
+            if any(_checksum(self._folder / name) != checksum for name, checksum in portions):
+                return None
+            rows = Rows.joined([_read(self._folder / name) for name, _ in portions])
         except (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError):
             return None
-        if not whole:
+        if len(rows.key) != index["count"] or not bool((rows.key[1:] > rows.key[:-1]).all()):
             return None
         self._portions = portions
         with contextlib.suppress(OSError):
             os.utime(self._folder)
         return rows
 
-    def save(self, rows: Rows, *, fresh: int) -> None:
+    def save(self, rows: Rows, *, fresh: int, names: Mapping[str, Mapping[int, str]]) -> None:
         """Keep ``rows``, of which the last ``fresh`` are not in the mirror yet. A mirror that cannot be written is not."""
         if not fresh:
             return
         again = fresh == len(rows.key) or len(self._portions) >= _PORTIONS
         part = rows if again else rows.after(len(rows.key) - fresh)
+        written: list[Path] = []
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
-            name = self._write(part)
-            portions = [name] if again else [*self._portions, name]
-            index = {"format": _FORMAT, "count": len(rows.key), "portions": portions}
+            portion = Path(tempfile.mkdtemp(prefix="rows-", dir=self._folder))
+            written.append(portion)
+            _write(part, portion)
+            portions = [*([] if again else self._portions), [portion.name, _checksum(portion)]]
             number, temporary = tempfile.mkstemp(prefix=".index-", dir=self._folder)
+            written.append(Path(temporary))
+            last = {table: [max(keys, default=0), _digest(keys)] for table, keys in names.items()}
             with os.fdopen(number, "w", encoding="ascii") as stream:
-                json.dump(index, stream)
-            Path(temporary).replace(self._folder / "index.json")
-            self._clean(portions)
+                json.dump({"layout": _LAYOUT, "count": len(rows.key), "names": last, "portions": portions}, stream)
+            Path(temporary).replace(self._folder / _INDEX)
+            written.clear()
+            self._clean({name for name, _ in portions})
         except OSError:
             return
+        finally:
+            for each in written:
+                _remove(each)
 
-    def _write(self, rows: Rows) -> str:
-        folder = Path(tempfile.mkdtemp(prefix="rows-", dir=self._folder))
-        try:
-            for name in _ARRAYS:
-                np.save(folder / f"{name}.npy", getattr(rows, name), allow_pickle=False)
-            (folder / "notes.json").write_text(json.dumps(rows.notes), encoding="ascii")
-        except BaseException:
-            shutil.rmtree(folder, ignore_errors=True)
-            raise
-        return folder.name
-
-    def _clean(self, portions: Sequence[str]) -> None:
+    def _clean(self, portions: set[str]) -> None:
         """Remove what the index does not name, and the mirrors that were not used for longest."""
-        for file in self._folder.iterdir():
-            if file.name not in portions and file.name != "index.json":
-                shutil.rmtree(file, ignore_errors=True) if file.is_dir() else file.unlink(missing_ok=True)
-        mirrors = sorted(self._folder.parent.iterdir(), key=lambda each: each.stat().st_mtime, reverse=True)
+        for each in self._folder.iterdir():
+            if each.name not in portions and each.name != _INDEX:
+                _remove(each)
+        mirrors = [each for each in self._folder.parent.iterdir() if _NAME.fullmatch(each.name)]
+        mirrors.sort(key=lambda each: each.stat().st_mtime, reverse=True)
         for each in mirrors[_MIRRORS:]:
             if each != self._folder:
-                shutil.rmtree(each, ignore_errors=True)
+                _remove(each)
+
+
+def _write(rows: Rows, folder: Path) -> None:
+    for name in _ARRAYS:
+        np.save(folder / f"{name}.npy", np.ascontiguousarray(getattr(rows, name)), allow_pickle=False)
+    (folder / _NOTES).write_text(json.dumps(rows.notes), encoding="ascii")
 
 
 def _read(folder: Path) -> Rows:
     """The arrays where they lie: a page of them is read when it is looked at."""
-    notes = json.loads((folder / "notes.json").read_bytes())
+    notes = json.loads((folder / _NOTES).read_bytes())
     return Rows(
         **{name: np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False) for name in _ARRAYS}, notes=notes
     )
+
+
+def _checksum(folder: Path) -> int:
+    """Of a portion's files: what a power cut or a failing disk left of them must not pass for a history."""
+    checksum = 0
+    for name in (*(f"{array}.npy" for array in _ARRAYS), _NOTES):
+        with (folder / name).open("rb") as stream:
+            while chunk := stream.read(2**18):
+                checksum = zlib.crc32(chunk, checksum)
+    return checksum
+
+
+def _mean_the_same(known: Mapping[str, Any], names: Mapping[str, Mapping[int, str]]) -> bool:
+    """Whether the keys that there were when the mirror was written have the same names behind them."""
+    return known.keys() == names.keys() and all(
+        _digest({key: name for key, name in keys.items() if key <= known[table][0]}) == known[table][1]
+        for table, keys in names.items()
+    )
+
+
+def _digest(names: Mapping[int, str]) -> str:
+    return hashlib.sha256(json.dumps(sorted(names.items())).encode("ascii")).hexdigest()
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        with contextlib.suppress(OSError):
+            path.unlink()

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from coiled_runtime_cli import __version__
+from coiled_runtime_cli.errors import ToolError
 from coiled_runtime_cli.report import bisections, comparisons, digest, feed, pages
 from coiled_runtime_cli.report.datafiles import DataFiles, environment_document, sessions_by_month
 from coiled_runtime_cli.report.encode import data_file, script_json
@@ -95,12 +97,16 @@ def renderer() -> str:
     return digest.hexdigest()
 
 
+@cache
 def assets() -> dict[str, bytes]:
     """The static files by name, plotly.js as the plotly package ships it among them."""
-    import plotly
-
+    # found, not imported: the script is all that is wanted of the package
+    spec = importlib.util.find_spec("plotly")
+    if spec is None or spec.origin is None:
+        raise ToolError("plotly is not installed", hint="pip install plotly")
+    plotly = Path(spec.origin).parent / "package_data" / "plotly.min.js"
     found = {file.name: file.read_bytes() for file in sorted(_STATIC.iterdir()) if file.is_file()}
-    found["plotly.min.js"] = (Path(plotly.__file__).parent / "package_data" / "plotly.min.js").read_bytes()
+    found["plotly.min.js"] = plotly.read_bytes()
     return found
 
 

@@ -31,7 +31,10 @@ def import_history(engine: Engine, source: Source, *, progress: Callable[[int], 
     ``progress`` is told the rows that are done. Each transaction holds whole sessions. Raises CrtErrors as
     :func:`database_errors` does; what was committed before stays.
     """
-    done = Imported()
+    nameless = source.nameless()
+    done = Imported(rows=nameless)
+    if nameless:
+        done.skipped["rows that name no test"] = nameless
     keys = Keys()
     waiting = source.sessions()
     waiting.reverse()

@@ -232,6 +232,11 @@ def tpch(row: Row) -> Tpch:
     )
 
 
+def measures_nothing(row: Row) -> bool:
+    """Whether a row has neither times nor outcomes nor measurements, as those of ``tpch_run`` that only told of a cluster."""
+    return all(each is None for each in (*row[_OUTCOMES], row[_START], row[_END], *row[_MEASURES]))
+
+
 def filled(row: Row, other: Row) -> Row:
     """A row of ``test_run`` with what it lacks from one of ``tpch_run`` about the same run."""
     return tuple(other[place] if value is None or value in EMPTY else value for place, value in enumerate(row))

@@ -22,6 +22,7 @@ _PORTION = 5_000
 
 #: Label, CI run and scale: what a row says of its session.
 Facts = tuple[str | None, str | None, str]
+StoredFacts = tuple[str | None, str | None, str | None]
 
 
 @dataclass(slots=True)
@@ -61,7 +62,7 @@ class SessionImport:
         self._extents = extents
         self._done = done
         self._mended = rows.Mended(done.mended)
-        self._seen: set[str] = set()
+        self._seen: dict[str, int] = {}  # hashes of rows by the UUIDs that they gave
         self._repeats: Counter[int] = Counter()
         self._open: dict[Facts, SessionRow] = {}
         self._pending: list[NewRun] = []
@@ -71,10 +72,8 @@ class SessionImport:
         """Do it portion by portion; after each the rows that are done so far, in all sessions."""
         self._done.sessions += 1
         for extent in self._extents:
-            for batch in self._source.rows(extent, "tpch_run"):
-                for row in batch:
-                    self._tpch.setdefault((text(row[3]), text(row[1])), _TpchRows()).rows.append((extent, row))
-        self._ids = _session_ids(self._extents, self._all_facts())
+            self._sort_tpch(extent)
+        self._assign_ids()
         for extent in self._extents:
             for batch in self._source.rows(extent, "test_run"):
                 for row in batch:
@@ -86,32 +85,59 @@ class SessionImport:
             self._done.rows += told.taken
             self._done.merged += told.taken
             for extent, row in told.rows[told.taken :]:
-                self._row(extent, "tpch_run", row)
+                if rows.measures_nothing(row):
+                    self._done.rows += 1
+                    self._done.skipped["rows of tpch_run that measured nothing and belong to no row of test_run"] += 1
+                else:
+                    self._row(extent, "tpch_run", row)
         self._write()
         for session in self._open.values():
             self._store.close(session)
         yield self._done.rows
 
-    def _all_facts(self) -> set[Facts]:
+    def _sort_tpch(self, extent: Extent) -> None:
+        for batch in self._source.rows(extent, "tpch_run"):
+            for row in batch:
+                told = self._tpch.setdefault((text(row[3]), text(row[1])), _TpchRows())
+                if any(row == other for _, other in told.rows):
+                    self._done.rows += 1
+                    self._done.duplicates += 1
+                else:
+                    told.rows.append((extent, row))
+
+    def _assign_ids(self) -> None:
+        """Name crt's sessions: one for each combination of facts, and nearly always there is one."""
+        session = self._extents[0].session
+        facts = self._all_facts()
+        stored = None if session is None else self._store.facts(session)
+        self._ids = _session_ids(session, facts, stored)
+        # runs are only known where their session, by its own id, is
+        self._fresh = session is not None and stored is None
+        if self._fresh and len(facts) > 1:
+            # it has to be there, even if all of its rows should be skipped
+            self._open[facts[0]] = self._stored_session(facts[0])
+
+    def _all_facts(self) -> list[Facts]:
+        """The combinations by the first row that has them: a file that has grown since tells them in the same order."""
         filled = _filled(self._extents)
         if not self._tpch:
-            return {(*filled[each.label, each.ci_url], rows.FULL) for each in self._extents}
+            return list(dict.fromkeys((*filled[each.label, each.ci_url], rows.FULL) for each in self._extents))
         scales = {key: rows.tpch(told.rows[-1][1]).scale for key, told in self._tpch.items()}
-        found: set[Facts] = set()
+        found: dict[Facts, None] = {}
         for extent in self._extents:
             facts = filled[extent.label, extent.ci_url]
-            found.update((*facts, scales.get(test, rows.FULL)) for test in self._source.tests(extent))
+            found.update(dict.fromkeys((*facts, scales.get(test, rows.FULL)) for test in self._source.tests(extent)))
         for told in self._tpch.values():
-            found.update((*filled[extent.label, extent.ci_url], rows.tpch(row).scale) for extent, row in told.rows)
-        return found
+            for extent, row in told.rows:
+                label, ci_url = filled[extent.label, extent.ci_url]
+                found[label, ci_url, rows.tpch(row).scale] = None
+        return list(found)
 
     def _row(self, extent: Extent, table: str, row: Row) -> None:
         done = self._done
         done.rows += 1
         name, path = text(row[1]), text(row[3])
-        if name is None:
-            done.skipped["rows without the name of a test"] += 1
-            return
+        assert name is not None  # others are not among those that were asked for
         test = (path, name)
         if path is None:
             done.mended[f"tests without a path: put under {rows.NO_PATH}"] += 1
@@ -119,9 +145,12 @@ class SessionImport:
         identity = (table, extent.session or "", path, name)
         uuid, start = rows.run_uuid(identity, row)
         if uuid in self._seen:
-            done.duplicates += 1
+            if self._seen[uuid] == hash(row):
+                done.duplicates += 1
+            else:
+                done.skipped["rows that tell something else of a run than the first row about it"] += 1
             return
-        self._seen.add(uuid)
+        self._seen[uuid] = hash(row)
         told: Tpch | None = None
         if test in self._tpch:
             if table == "test_run":
@@ -151,16 +180,23 @@ class SessionImport:
     def _session(self, extent: Extent, scale: str) -> SessionRow:
         facts = (extent.label, extent.ci_url, scale)
         if facts not in self._open:
-            label, ci_url = _filled(self._extents)[extent.label, extent.ci_url]
-            whole = (label, ci_url, scale)
-            same = next((row for row in self._open.values() if row.id == self._ids[whole]), None)
-            self._open[facts] = same or self._store.session(self._ids[whole], label=label, scale=scale, ci_url=ci_url)
+            whole = (*_filled(self._extents)[extent.label, extent.ci_url], scale)
+            same = next((row for row in self._open.values() if row.id == self._id(whole)), None)
+            self._open[facts] = same or self._stored_session(whole)
         return self._open[facts]
+
+    def _stored_session(self, facts: Facts) -> SessionRow:
+        label, ci_url, scale = facts
+        return self._store.session(self._id(facts), label=label, scale=scale, ci_url=ci_url)
+
+    def _id(self, facts: Facts) -> str:
+        # two rows of tpch_run about one test may differ in their scale: what a row of test_run takes from them is seen late
+        session = self._extents[0].session
+        return self._ids.get(facts) or (_unknown_id(facts) if session is None else _further_id(session, facts))
 
     def _write(self) -> None:
         runs, self._pending = self._pending, []
-        # nothing refers to a session that was not there: only of the others the database may have runs
-        known = self._store.known([each.measured.uuid for each in runs if not each.session.fresh])
+        known = set() if self._fresh else self._store.known([each.measured.uuid for each in runs])
         new = [each for each in runs if each.measured.uuid not in known] if known else runs
         for each in new:
             each.session.saw(each.measured, each.environment)
@@ -170,9 +206,10 @@ class SessionImport:
 
 
 def _filled(extents: Sequence[Extent]) -> dict[tuple[str | None, str | None], tuple[str | None, str | None]]:
-    """Label and CI run of each extent; where a row lacks one, the session's other rows tell it."""
-    label = min((each.label for each in extents if each.label is not None), default=None)
-    ci_url = min((each.ci_url for each in extents if each.ci_url is not None), default=None)
+    """Label and CI run of each extent; where a row lacks one, the session's first row that has it tells it."""
+    known = [each for each in extents if each.session is not None]
+    label = next((each.label for each in known if each.label is not None), None)
+    ci_url = next((each.ci_url for each in known if each.ci_url is not None), None)
     return {
         (each.label, each.ci_url): (
             label if each.label is None else each.label,
@@ -182,12 +219,29 @@ def _filled(extents: Sequence[Extent]) -> dict[tuple[str | None, str | None], tu
     }
 
 
-def _session_ids(extents: Sequence[Extent], facts: set[Facts]) -> dict[Facts, str]:
-    """The id of the session for each combination of facts: its own for the first, which is nearly always the only one."""
-    session = extents[0].session
-    ordered = sorted(facts, key=lambda each: (each[2] != rows.FULL, each[2], each[0] or "", each[1] or ""))
+def _session_ids(session: str | None, facts: Sequence[Facts], stored: StoredFacts | None) -> dict[Facts, str]:
+    """The id of crt's session for each combination of facts.
+
+    The predecessor's own id goes to the one that has it already (``stored``), else to the first; the others get one of theirs.
+    """
     ids: dict[Facts, str] = {}
-    for place, each in enumerate(ordered):
-        name = record.content_id(list(each))[:8]
-        ids[each] = f"unknown-{name}" if session is None else session if place == 0 else f"{session}-{name}"
+    for each in facts:
+        if session is None:
+            ids[each] = _unknown_id(each)
+        elif session not in ids.values() and _fit(each, stored):
+            ids[each] = session
+        else:
+            ids[each] = _further_id(session, each)
     return ids
+
+
+def _unknown_id(facts: Facts) -> str:
+    return f"unknown-{record.content_id(list(facts))[:8]}"
+
+
+def _further_id(session: str, facts: Facts) -> str:
+    return f"{session}-{record.content_id(list(facts))[:8]}"
+
+
+def _fit(facts: Facts, stored: StoredFacts | None) -> bool:
+    return stored is None or all(old in {None, new} for old, new in zip(stored, facts, strict=True))

@@ -114,7 +114,7 @@ class Source:
         self._connection = connection
         self._columns: dict[str, tuple[str, ...]] = {}
         for table in TABLES:
-            columns = [row[1] for row in connection.execute(f"pragma table_info({table})")]
+            columns = [row[1].lower() for row in connection.execute(f"pragma table_info({table})")]
             if columns:
                 self._columns[table] = tuple(columns)
         self.unknown = tuple(
@@ -131,15 +131,22 @@ class Source:
             for table in self._columns
         )
 
+    def nameless(self) -> int:
+        """Rows that name no test, which :meth:`sessions` leaves out."""
+        return sum(
+            self._connection.execute(f"select count(*) from {table} where not ({self._named(table)})").fetchone()[0]  # noqa: S608
+            for table in self._columns
+        )
+
     def sessions(self) -> list[list[Extent]]:
-        """Where the rows of each session are, sessions by their first row in the file."""
+        """Where the rows of each session are that name a test; sessions by their first row in the file."""
         self._connection.text_factory = _decoded
         found: dict[Fact, dict[tuple[Fact, Fact], Extent]] = {}
         for table in self._columns:
             columns = self._selected(table, ("session_id", "coiled_runtime_version", "ci_run_url"))
             last: list[Any] = []
             extent = Extent(None, None, None)
-            query = f"select rowid, {columns} from {table} order by rowid"  # noqa: S608
+            query = f"select rowid, {columns} from {table} where {self._named(table)} order by rowid"  # noqa: S608
             for row, *told in self._connection.execute(query):
                 if told != last:
                     session, label, ci_url = (text(each) for each in told)
@@ -188,6 +195,10 @@ class Source:
         for place in range(0, len(ranges), 2):
             for rows in self._fetched(query, ranges[place], ranges[place + 1]):
                 yield from ((text(path), text(name)) for path, name in rows)
+
+    def _named(self, table: str) -> str:
+        name = self._selected(table, ("name",))
+        return f"{name} is not null and {name} not in ('', x'')"
 
     def _selected(self, table: str, names: Sequence[str]) -> str:
         present = self._columns[table]
@@ -340,3 +351,9 @@ def _check_tables(path: Path, connection: sqlite3.Connection) -> None:
             f"{path} is no database of the predecessor: it has no table test_run or tpch_run ({others})",
             hint="give the benchmark.db that the predecessor wrote",
         )
+    for table in sorted(tables & set(TABLES)):
+        if "name" not in {row[1] for row in connection.execute(f"pragma table_info({table})")}:
+            raise UsageError(
+                f"{path} is no database of the predecessor: its table {table} has no column name",
+                hint="give the benchmark.db that the predecessor wrote",
+            )

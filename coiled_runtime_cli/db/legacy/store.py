@@ -112,6 +112,12 @@ class Store:
         if self._sqlite:
             connection.exec_driver_sql(f"pragma cache_size = -{_CACHE}")
 
+    def facts(self, id: str) -> tuple[str | None, str | None, str | None] | None:  # noqa: A002
+        """Label, CI run and scale of a session; None where there is none of this id."""
+        table = models.Session
+        row = self._connection.execute(select(table.label, table.ci_url, table.scale).where(table.id == id)).first()
+        return None if row is None else (row.label, row.ci_url, row.scale)
+
     def session(self, id: str, *, label: str | None, scale: str, ci_url: str | None) -> SessionRow:  # noqa: A002
         """The session's row; what it lacks is added, what it says already stays."""
         table = models.Session
