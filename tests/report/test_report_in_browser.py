@@ -191,7 +191,7 @@ def test_one_switch_changes_every_chart_and_the_next_page(visit: Any, site: Path
     drawn(page)
     assert page.inner_text("figcaption") == "Duration"
     page.select_option("#metric", "peak_memory")
-    page.wait_for_function("document.querySelector('figcaption').textContent === 'Peak memory'")
+    page.wait_for_function("document.querySelector('figcaption')?.textContent === 'Peak memory'")
     assert "metric=peak_memory" in page.url
     page.reload()
     drawn(page)
@@ -211,11 +211,11 @@ def test_traces_and_runtimes_are_switched_on_and_off(visit: Any, site: Path) -> 
     assert points() == 2
     page.click("#traces .chip:has-text('p2p')")
     page.wait_for_function(
-        "document.querySelector('#charts .js-plotly-plot').data.filter((e) => e.meta.kind === 'points').length === 1"
+        "document.querySelector('#charts .js-plotly-plot')?.data?.filter((e) => e.meta.kind === 'points').length === 1"
     )
     page.click("#runtimes .chip >> nth=1")
     page.wait_for_function(
-        "document.querySelector('#charts .js-plotly-plot').data.filter((e) => e.meta.kind === 'points').length === 2"
+        "document.querySelector('#charts .js-plotly-plot')?.data?.filter((e) => e.meta.kind === 'points').length === 2"
     )
     assert "hide=p2p" in page.url
     assert "runtime=" in page.url
@@ -266,7 +266,7 @@ def test_search_finds_by_keyboard_alone(visit: Any, site: Path) -> None:
     page.wait_for_url("**/benchmarks.test_parquet.test_read.html**")
     drawn(page)
     shown = page.evaluate(
-        "document.querySelector('#charts .js-plotly-plot').data.filter((e) => e.meta.kind === 'level').map((e) => e.name)"
+        "document.querySelector('#charts .js-plotly-plot')?.data?.filter((e) => e.meta.kind === 'level').map((e) => e.name)"
     )
     assert shown == ["p2p"]
     for words, kind in (("2026.9", "version"), ("peak", "metric"), ("parquet", "suite")):
