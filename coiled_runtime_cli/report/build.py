@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from coiled_runtime_cli import __version__
 from coiled_runtime_cli.errors import ToolError
 from coiled_runtime_cli.report import bisections, comparisons, digest, feed, pages
-from coiled_runtime_cli.report.datafiles import DataFiles, environment_document, sessions_by_month
+from coiled_runtime_cli.report.datafiles import DataFiles, environment_document, parts, sessions_by_month
 from coiled_runtime_cli.report.encode import data_file, script_json
 from coiled_runtime_cli.report.folder import Folder, Written, building
 from coiled_runtime_cli.report.groups import group, slug
@@ -20,11 +20,12 @@ from coiled_runtime_cli.report.render import render
 from coiled_runtime_cli.report.views import LinkView, SiteView
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from coiled_runtime_cli.core.history import History
+    from coiled_runtime_cli.report.datafiles import Part
     from coiled_runtime_cli.report.digest import UnitDigest
-    from coiled_runtime_cli.report.groups import Groups, Unit
+    from coiled_runtime_cli.report.groups import Groups
     from coiled_runtime_cli.report.pages import Pages
 
     #: Told of each step: what is being done, how much of it is done, how much there is.
@@ -119,30 +120,32 @@ def _units(
     digests: list[UnitDigest | None] = []
     fresh: list[int] = []
     for number, unit in enumerate(groups.units):
-        fingerprint = files.fingerprint(unit)
+        fingerprints = {part.name: files.fingerprint(part) for part in parts(unit)}
         old = remembered.get(unit.name)
         known = None
-        if old is not None and old["fingerprint"] == fingerprint and folder.keep(_unit_files(unit)):
+        if old is not None and old["parts"] == fingerprints and folder.keep(_files(parts(unit))):
             known = digest.from_document(old["digest"])
             memory[unit.name] = old
         else:
             fresh.append(number)
-            memory[unit.name] = {"fingerprint": fingerprint}
+            memory[unit.name] = {"parts": fingerprints}
         digests.append(known)
     units = [groups.units[each] for each in fresh]
     made = digest.digest_units(history, units, lambda done, total: tell("search for changes", done, total))
     for done, (number, unit, each) in enumerate(zip(fresh, units, made, strict=True), start=1):
         digests[number] = each
         memory[unit.name]["digest"] = digest.to_document(each)
-        runs, details = _unit_files(unit)
-        folder.put(runs, data_file(f"b/{unit.name}", files.runs(unit)))
-        folder.put(details, data_file(f"r/{unit.name}", files.details(unit)))
+        before = remembered.get(unit.name, {}).get("parts", {})
+        for part in parts(unit):
+            if before.get(part.name) != memory[unit.name]["parts"][part.name] or not folder.keep(_files([part])):
+                for name, payload in files.payloads(part):
+                    folder.put(f"data/{name}.js", data_file(name, payload))
         tell("write runs", done, len(fresh))
     return memory, [each for each in digests if each is not None]
 
 
-def _unit_files(unit: Unit) -> list[str]:
-    return [f"data/b/{unit.name}.js", f"data/r/{unit.name}.js"]
+def _files(of: Iterable[Part]) -> list[str]:
+    return [f"data/{name}.js" for part in of for name in part.names]
 
 
 def _figures(
@@ -153,8 +156,8 @@ def _figures(
     metrics = repr(site.metrics)
     for done, number in enumerate(site.functions, start=1):
         function = groups.functions[number]
-        parts = [units[groups.units[each].name]["fingerprint"] for each in site.units(number)]
-        made_from = hashlib.blake2b("".join([metrics, *parts]).encode(), digest_size=12).hexdigest()
+        made_of = [units[groups.units[each].name]["parts"] for each in site.units(number)]
+        made_from = hashlib.blake2b(f"{metrics}{made_of}".encode(), digest_size=12).hexdigest()
         name = f"data/b/{function.slug}/figures.js"
         if remembered.get(function.slug) != made_from or not folder.keep([name]):
             folder.put(name, data_file(f"b/{function.slug}/figures", site.figures(number)))

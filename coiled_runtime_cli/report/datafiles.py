@@ -15,9 +15,10 @@ import numpy as np
 
 from coiled_runtime_cli.core.history import NO_TIME
 from coiled_runtime_cli.report.digest import KEY_PACKAGES
-from coiled_runtime_cli.report.encode import codes, column, milliseconds, values
+from coiled_runtime_cli.report.encode import codes, column, seconds, values
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
     from datetime import datetime
 
     from numpy.typing import NDArray
@@ -29,25 +30,60 @@ if TYPE_CHECKING:
 _COLUMNS = ("outcome", "setup", "call", "teardown", "repeat", "profiled", "start", "end")
 
 
+#: Runs of a unit by which its files grow: the file with what is older is not touched by a new session.
+_STEP = 1_024
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Part:
+    """The runs of a unit from ``start`` to ``stop``, in two files: what charts need, and what else is known of them."""
+
+    unit: Unit
+    start: int
+    stop: int
+
+    @property
+    def rows(self) -> NDArray[np.int64]:
+        return self.unit.rows[self.start : self.stop]
+
+    @property
+    def name(self) -> str:
+        """No unit's name ends like that of an older part: each ends with a hash."""
+        return self.unit.name if self.stop == len(self.unit.rows) else f"{self.unit.name}.before"
+
+    @property
+    def names(self) -> tuple[str, str]:
+        """Of the files, as a page asks for them."""
+        return f"b/{self.name}", f"r/{self.name}"
+
+
+def parts(unit: Unit) -> tuple[Part, ...]:
+    """The parts of a unit by time: all full steps but the last, and the newest runs."""
+    count = len(unit.rows)
+    edge = (count - 1) // _STEP * _STEP
+    return (Part(unit, 0, edge), Part(unit, edge, count)) if edge > 0 else (Part(unit, 0, count),)
+
+
 class DataFiles:
-    """Makes the data files of a history's units, and names each unit by all that its files and digest are made from."""
+    """Makes the data files of a history's units, and names each part by all that its files and digest are made from."""
 
     def __init__(self, history: History) -> None:
         self._history = history
-        self._sessions = [
-            _token((each.id, each.label, each.started, each.host_fingerprint)) for each in history.sessions
-        ]
-        self._environments = [_token(each) for each in history.environments]
-        self._clusters = [_token(each) for each in history.clusters]
-        self._benchmarks = [_token(dataclasses.replace(each, source=None)) for each in history.benchmarks]
+        self._sessions = _Tokens(
+            history.sessions, lambda each: (each.id, each.label, each.started, each.host_fingerprint)
+        )
+        self._environments = _Tokens(history.environments)
+        self._clusters = _Tokens(history.clusters)
+        self._benchmarks = _Tokens(history.benchmarks, lambda each: dataclasses.replace(each, source=None))
         self._metrics = _token(history.metrics)
         self._notes = _noted_rows(history)
         self._contents = _contents(history)
 
-    def fingerprint(self, unit: Unit) -> str:
+    def fingerprint(self, part: Part) -> str:
         """Equal for equal content: whatever file it came from, and whatever else the history holds."""
-        runs, rows = self._history.runs, unit.rows
+        runs, rows = self._history.runs, part.rows
         digest = hashlib.blake2b(self._metrics, digest_size=16)
+        digest.update(_token(part.unit.series))
         digest.update(runs.uuid[rows].tobytes())
         digest.update(self._contents[rows].tobytes())
         for indexes, tokens in (
@@ -57,16 +93,22 @@ class DataFiles:
             (runs.benchmark[rows], self._benchmarks),
         ):
             present, local = _local(indexes, len(tokens))
-            digest.update(b"".join(tokens[each] for each in present))
+            digest.update(b"".join(map(tokens.of, present)))
             digest.update(local.tobytes())
-        for row, note in self._unit_notes(unit).items():
+        for row, note in self._part_notes(part).items():
             digest.update(f"{row}{note!r}".encode("utf-8", "backslashreplace"))
         return digest.hexdigest()
 
-    def runs(self, unit: Unit) -> dict[str, Any]:
-        """What the charts of a unit need: its runs by time, with the sessions and environments that they point to."""
-        history, runs, rows = self._history, self._history.runs, unit.rows
-        sessions, session = _local(runs.session[rows], len(history.sessions))
+    def payloads(self, part: Part) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Name and content of the part's files."""
+        for name, make in zip(part.names, (self._runs, self._details), strict=True):
+            payload = make(part)
+            payload["before"] = f"{name}.before" if part.start else None
+            yield name, payload
+
+    def _runs(self, part: Part) -> dict[str, Any]:
+        """What the charts of a unit need: runs by time, with the environments that they point to."""
+        history, runs, rows = self._history, self._history.runs, part.rows
         environments, environment = _local(runs.environment[rows], len(history.environments))
         return {
             "series": [
@@ -77,51 +119,69 @@ class DataFiles:
                     "epoch": each.epoch,
                     "former": each.former,
                 }
-                for each in unit.series
+                for each in part.unit.series
             ],
-            "sessions": {
-                "id": [history.sessions[each].id for each in sessions],
-                "label": [history.sessions[each].label for each in sessions],
-                "started": column(np.array([_time(history.sessions[each].started) for each in sessions], np.float64)),
-            },
+            "label": history.sessions[runs.session[rows[0]]].label,
             "environments": [_environment(history.environments[each]) for each in environments],
-            "session": column(codes(session, len(sessions))),
-            "environment": column(codes(environment, max(65_000, len(environments)))),
-            "series_of": column(codes(unit.series_of, len(unit.series))),
+            "environment": column(codes(environment, len(environments))),
+            "series_of": column(codes(part.unit.series_of[part.start : part.stop], len(part.unit.series))),
             "outcome": column(runs.outcome[rows]),
             "profiled": column(runs.profiled[rows].astype(np.uint8)),
             "repeat": column(runs.repeat[rows].astype(np.uint16)),
-            "time": column(milliseconds(runs.start[rows], NO_TIME)),
+            "time": column(seconds(runs.start[rows], NO_TIME)),
             "metrics": {
                 key: column(values(array[rows])) for key, array in runs.values.items() if np.isfinite(array[rows]).any()
             },
         }
 
-    def details(self, unit: Unit) -> dict[str, Any]:
+    def _details(self, part: Part) -> dict[str, Any]:
         """What a click on a run shows beyond that, row by row."""
-        history, runs, rows = self._history, self._history.runs, unit.rows
+        history, runs, rows = self._history, self._history.runs, part.rows
         clusters, cluster = _local(runs.cluster[rows], len(history.clusters))
+        sessions, session = _local(runs.session[rows], len(history.sessions))
+        started = [history.sessions[each].started for each in sessions]
         return {
-            "uuid": {"t": "u1", "b": _bytes(runs.uuid[rows])},
-            "end": column(milliseconds(runs.end[rows], NO_TIME)),
+            "uuid": {"t": "u1", "b": base64.b64encode(runs.uuid[rows].tobytes())},
+            "end": column(seconds(runs.end[rows], NO_TIME)),
             "setup": column(runs.setup[rows]),
             "call": column(runs.call[rows]),
             "teardown": column(runs.teardown[rows]),
-            "cluster": column(codes(cluster, max(65_000, len(clusters)))),
+            "session": column(codes(session, len(sessions))),
+            "sessions": [
+                [history.sessions[each].id, _month(moment)] for each, moment in zip(sessions, started, strict=True)
+            ],
+            "cluster": column(codes(cluster, len(clusters))),
             "clusters": [_cluster(history.clusters[each]) for each in clusters],
             "notes": {
                 str(row): {"failure": note.failure, "artefacts": note.artefacts}
-                for row, note in self._unit_notes(unit).items()
+                for row, note in self._part_notes(part).items()
             },
         }
 
-    def _unit_notes(self, unit: Unit) -> dict[int, RunNote]:
-        """The notes of a unit by the place of their run in it."""
+    def _part_notes(self, part: Part) -> dict[int, RunNote]:
+        """The notes of a part by the place of their run in it."""
         if not len(self._notes):
             return {}
-        places = np.flatnonzero(np.isin(unit.rows, self._notes, assume_unique=True))
-        uuids = self._history.runs.uuid[unit.rows[places]]
+        places = np.flatnonzero(np.isin(part.rows, self._notes, assume_unique=True))
+        uuids = self._history.runs.uuid[part.rows[places]]
         return {place: self._history.notes[uuid.tobytes()] for place, uuid in zip(places.tolist(), uuids, strict=True)}
+
+
+class _Tokens:
+    """A token for each thing that a part points to, made when it is asked for."""
+
+    def __init__(self, things: Sequence[Any], told: Callable[[Any], Any] | None = None) -> None:
+        self._things, self._told = things, told
+        self._known: dict[int, bytes] = {}
+
+    def __len__(self) -> int:
+        return len(self._things)
+
+    def of(self, index: int) -> bytes:
+        if index not in self._known:
+            thing = self._things[index]
+            self._known[index] = _token(thing if self._told is None else self._told(thing))
+        return self._known[index]
 
 
 def session_document(session: HistorySession) -> dict[str, Any]:
@@ -148,9 +208,12 @@ def sessions_by_month(history: History) -> dict[str, dict[str, Any]]:
     """File name below ``sessions/`` -> the sessions that started in that month (UTC) by id."""
     months: dict[str, dict[str, Any]] = {}
     for session in history.sessions:
-        month = "unknown" if session.started is None else f"{session.started:%Y-%m}"
-        months.setdefault(month, {})[session.id] = session_document(session)
+        months.setdefault(_month(session.started), {})[session.id] = session_document(session)
     return months
+
+
+def _month(moment: datetime | None) -> str:
+    return "unknown" if moment is None else f"{moment:%Y-%m}"
 
 
 def environment_document(environment: HistoryEnvironment) -> dict[str, Any]:
@@ -184,10 +247,6 @@ def _environment(environment: HistoryEnvironment) -> dict[str, Any]:
 def _cluster(cluster: HistoryCluster) -> dict[str, Any]:
     fields = ("name", "cluster_id", "details_url", "kind", "software_name", "spec", "dask_config")
     return {name: getattr(cluster, name) for name in fields}
-
-
-def _bytes(uuids: NDArray[np.void]) -> str:
-    return base64.b64encode(uuids.tobytes()).decode()
 
 
 def _contents(history: History) -> NDArray[np.uint64]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import json
+import secrets
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,17 +19,20 @@ if TYPE_CHECKING:
 #: What the browser knows, by numpy's name.
 _TYPES = {"float32": "f4", "float64": "f8", "uint8": "u1", "uint16": "u2", "uint32": "u4", "int32": "i4"}
 
+#: A second that no run started in.
+UNKNOWN = 2**32 - 1
+
 _LARGEST = float(np.finfo(np.float32).max)
 _SMALLEST = float(np.finfo(np.float32).tiny)
 
 
 def column(array: NDArray[Any]) -> dict[str, Any]:
-    """A typed array as JSON: ``{"t": type, "b": base64}``, or ``{"t", "n", "v"}`` where all values are equal."""
+    """A typed array: ``{"t": type, "b": base64 as bytes}``, or ``{"t", "n", "v"}`` where all values are equal."""
     kind = _TYPES[array.dtype.name]
     if len(array) > 1 and array[0] == array[-1] and bool((array == array[0]).all()):
         return {"t": kind, "n": len(array), "v": array[0].item()}
     little = array.astype(array.dtype.newbyteorder("<"), copy=False)
-    return {"t": kind, "b": base64.b64encode(little.tobytes()).decode()}
+    return {"t": kind, "b": base64.b64encode(little.tobytes())}
 
 
 def codes(array: NDArray[Any], count: int) -> NDArray[Any]:
@@ -45,17 +49,33 @@ def values(array: NDArray[np.float64]) -> NDArray[Any]:
     return array.astype(np.float32)
 
 
-def milliseconds(microseconds: NDArray[np.int64], missing: int) -> NDArray[np.float64]:
-    """Times for the browser: milliseconds since the epoch, NaN where they are unknown."""
-    return np.where(microseconds == missing, np.nan, microseconds // 1000)
+def seconds(microseconds: NDArray[np.int64], missing: int) -> NDArray[np.uint32]:
+    """Times for the browser: whole seconds since the epoch, the largest number where they are unknown."""
+    return np.where(microseconds == missing, UNKNOWN, microseconds // 1_000_000).clip(0, UNKNOWN).astype(np.uint32)
 
 
 def script_json(value: Any) -> str:
     """JSON that may stand within a script of a page: ASCII, keys sorted, no ``<``. Raises ValueError on NaN."""
-    text = json.dumps(value, ensure_ascii=True, allow_nan=False, separators=(",", ":"), sort_keys=True)
-    return text.replace("<", "\\u003c")
+    return b"".join(_json_parts(value)).decode("ascii")
 
 
 def data_file(name: str, payload: Any) -> bytes:
     """The bytes of ``data/<name>.js``."""
-    return f"crt.data({script_json(name)},{script_json(payload)});\n".encode()
+    return b"".join([b"crt.data(", *_json_parts(name), b",", *_json_parts(payload), b");\n"])
+
+
+def _json_parts(value: Any) -> list[bytes]:
+    """JSON whose long strings, the base64 of columns, were never looked at: they need no escapes."""
+    strings: list[bytes] = []
+    mark = secrets.token_hex(12)  # no name or text of a history can have it
+
+    def place(each: Any) -> str:
+        if not isinstance(each, bytes):
+            raise TypeError(f"{type(each).__name__} is no JSON")
+        strings.append(each)
+        return mark
+
+    options: dict[str, Any] = {"ensure_ascii": True, "allow_nan": False, "separators": (",", ":"), "sort_keys": True}
+    text = json.dumps(value, default=place, **options).replace("<", "\\u003c").encode("ascii")
+    parts = text.split(mark.encode())
+    return [each for pair in zip(parts, [*strings, b""], strict=True) for each in pair]

@@ -141,11 +141,14 @@ class Health:
             for index in range(len(unit.series)):
                 suites.setdefault(path, []).append((unit, index, unit.rows[unit.series_of == index]))
         for series in suites.values():
-            together = np.unique(np.concatenate([each for *_, each in series]))
-            seen = list(dict.fromkeys(runs.session[together][::-1].tolist()))
-            if session not in seen[:1] or len(seen) < 2:
-                continue  # the last session did not run this suite, or nothing else did
-            earlier = [each for each in series if (runs.session[each[2]] == seen[1]).any()]
+            if runs.session[max(int(rows[-1]) for *_, rows in series)] != session:
+                continue  # the last session did not run this suite
+            others = [rows[runs.session[rows] != session] for *_, rows in series]
+            last_other = max((int(rows[-1]) for rows in others if len(rows)), default=None)
+            if last_other is None:
+                continue  # no other did
+            before = runs.session[last_other]
+            earlier = [each for each in series if (runs.session[each[2]] == before).any()]
             missing = [each for each in earlier if not (runs.session[each[2]] == session).any()]
             if 2 * len(missing) > len(earlier):
                 continue

@@ -182,7 +182,6 @@ class Pages:
                 "units": [
                     {
                         "name": f"b/{unit.name}",
-                        "details": f"r/{unit.name}",
                         "runtime": runtime.id,
                         "text": runtime.text,
                         "runs": runtime.runs,

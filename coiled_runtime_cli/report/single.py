@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from markupsafe import Markup
 
 from coiled_runtime_cli.report import build, comparisons, pages
-from coiled_runtime_cli.report.datafiles import DataFiles, environment_document, sessions_by_month
+from coiled_runtime_cli.report.datafiles import DataFiles, environment_document, parts, sessions_by_month
 from coiled_runtime_cli.report.encode import script_json
 from coiled_runtime_cli.report.groups import group, slug
 from coiled_runtime_cli.report.render import render
@@ -73,8 +73,8 @@ def _page(path: str, html: str) -> Markup:
 def _data(history: History, groups: Any, site: pages.Pages, options: Options) -> Iterator[tuple[str, Any]]:
     files = DataFiles(history)
     for unit in groups.units:
-        yield f"b/{unit.name}", files.runs(unit)
-        yield f"r/{unit.name}", files.details(unit)
+        for part in parts(unit):
+            yield from files.payloads(part)
     for number in site.functions:
         yield f"b/{groups.functions[number].slug}/figures", site.figures(number)
     bundles = list(comparisons.bundles(history, groups, site.metrics))

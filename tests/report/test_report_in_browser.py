@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import uuid
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -183,6 +184,33 @@ def test_a_click_on_a_point_opens_its_run_and_its_address_opens_it_again(visit: 
     again.goto(address)
     again.wait_for_selector("dialog#run[open] h3")
     assert again.inner_text("#run-title") == title
+
+
+def test_a_long_history_comes_in_parts_and_is_one(
+    visit: Any, regression: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("coiled_runtime_cli.report.datafiles._STEP", 16)
+    history = regression().history(tmp_path / "a.db")
+    build(history, tmp_path / "site", Options())
+    site, row = tmp_path / "site", history.runs.outcome.argmax()  # the first that failed: in an older part
+    address = f"#run={uuid.UUID(bytes=history.runs.uuid[row].tobytes())}"
+    there = visit()
+    page = there.goto(benchmark(site, "test_write"), address)
+    page.wait_for_selector("#run pre")
+    assert "assert 1 == 2" in page.inner_text("#run pre")
+    assert "2026-09-01" in page.inner_text("#run")
+    assert sum(".before.js" in url for url in there.requests) == 2
+    page.keyboard.press("Escape")
+    drawn(page)
+    kinds = page.evaluate(
+        "document.querySelector('#charts .js-plotly-plot').data.map((e) => [e.meta.kind, e.x.length])"
+    )
+    assert ["failed", 5] in kinds
+    assert ["points", 35] in kinds
+    # the newest run is in the other part; the one before it is compared with it across them
+    page.goto((benchmark(site)).as_uri() + f"#run={uuid.UUID(bytes=history.runs.uuid[-2].tobytes())}")
+    page.wait_for_selector("#run h3:has-text('Since the run before')")
+    assert "The same environment" in page.inner_text("#run")
 
 
 def test_one_switch_changes_every_chart_and_the_next_page(visit: Any, site: Path) -> None:

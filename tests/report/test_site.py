@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import base64
 import errno
 import json
 import os
@@ -58,7 +59,8 @@ def assert_whole(site: Path) -> None:
         assert not missing, f"{page}: {missing}"
         if "page" in links.json and page.parent.name == "benchmark":
             document = json.loads(links.json["page"])
-            names = [document["figures"], *(unit[key] for unit in document["units"] for key in ("name", "details"))]
+            names = [document["figures"], *(unit["name"] for unit in document["units"])]
+            names += [f"r/{unit['name'].removeprefix('b/')}" for unit in document["units"]]
             assert all((site / "data" / f"{name}.js").is_file() for name in names)
 
 
@@ -96,6 +98,36 @@ def test_a_site_that_grew_equals_one_that_was_built_at_once(regression: Any, tmp
     build(history, tmp_path / "new", Options())
     assert tree(tmp_path / "grown") == tree(tmp_path / "new")
     assert grown.unchanged > 5
+
+
+def payload(file: Path) -> Any:
+    """What a data file hands to the page."""
+    return json.loads(file.read_text().partition(",")[2].rstrip().removesuffix(");"))
+
+
+def test_a_session_more_leaves_the_older_runs_of_a_unit_where_they_are(
+    regression: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("coiled_runtime_cli.report.datafiles._STEP", 32)
+    story = regression()
+    build(story.history(tmp_path / "a.db"), tmp_path / "grown", Options())
+    older = sorted((tmp_path / "grown" / "data").rglob("*.before.js"))
+    assert len(older) == 4
+    before = [file.stat().st_mtime_ns for file in older]
+    story.session(41, {"test_read[p2p]": 1.5, "test_read[tasks]": 2.0, "test_write": 5.0}, dask="2026.9.0")
+    history = story.history(tmp_path / "b.db")
+    build(history, tmp_path / "grown", Options())
+    assert [file.stat().st_mtime_ns for file in older] == before
+    build(history, tmp_path / "new", Options())
+    assert tree(tmp_path / "grown") == tree(tmp_path / "new")
+    # each run is in one of the two files; the series of the older ones are those of the newer
+    uuids = []
+    for file in (tmp_path / "new" / "data" / "r").rglob("*.js"):
+        raw = base64.b64decode(payload(file)["uuid"]["b"])
+        uuids += [raw[place : place + 16] for place in range(0, len(raw), 16)]
+        other = payload(tmp_path / "new" / "data" / "b" / file.relative_to(tmp_path / "new" / "data" / "r"))
+        assert [each["trace"] for each in other["series"]] in (["p2p", "tasks"], ["test_write"])
+    assert len(uuids) == len(set(uuids)) == len(history.runs)
 
 
 def test_what_the_history_has_no_more_is_removed_and_nothing_else(

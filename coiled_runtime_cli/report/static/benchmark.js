@@ -301,7 +301,7 @@
             .filter(([package_]) => ["dask", "distributed"].includes(package_))
             .map(([package_, version]) => `${package_} ${version || "?"}${environment.commits[package_] ? ` (${environment.commits[package_].slice(0, 8)})` : ""}`)
         : [];
-      const facts = [crt.date(unit.time[row]), unit.sessions.label[unit.session[row]], environment && `Python ${environment.python || "?"}`, ...versions];
+      const facts = [crt.date(unit.time[row]), unit.label, environment && `Python ${environment.python || "?"}`, ...versions];
       this.hover.replaceChildren(
         crt.el("b", {}, kind === "passed" ? value : `${crt.OUTCOMES[unit.outcome[row]]}${kind === "profiled" ? ", profiled" : ""} ${stored && !Number.isNaN(stored[row]) ? value : ""}`),
         crt.el("span", {}, clip(series.trace, 60)),
@@ -361,10 +361,9 @@
       const order = [...this.page.units].sort((left, right) => (right.runtime === wanted) - (left.runtime === wanted));
       for (const each of order) {
         try {
-          const details = await crt.load(each.details);
-          const row = crt.runPanel.find(details, asked);
-          if (row < 0) continue;
           if (!this.units.has(each.name)) this.units.set(each.name, await crt.unit(each.name));
+          const row = await this.units.get(each.name).find(asked);
+          if (row < 0) continue;
           this.open(each.name, row);
           return;
         } catch (error) {

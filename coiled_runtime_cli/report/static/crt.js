@@ -420,30 +420,83 @@
     return { ...figure, data: figure.data.map(arrays) };
   };
 
-  /** The runs of one function in one runtime, from its data file. */
+  const joined = (columns) => {
+    if (columns.length === 1) return columns[0];
+    const widest = columns.reduce((left, right) => (left.BYTES_PER_ELEMENT >= right.BYTES_PER_ELEMENT ? left : right));
+    const all = new widest.constructor(columns.reduce((sum, each) => sum + each.length, 0));
+    let place = 0;
+    for (const each of columns) {
+      all.set(each, place);
+      place += each.length;
+    }
+    return all;
+  };
+
+  const UNKNOWN = 2 ** 32 - 1;
+
+  /** Milliseconds since the epoch of a column of seconds. */
+  crt.times = (column) => Float64Array.from(crt.column(column), (second) => (second === UNKNOWN ? NaN : second * 1000));
+
+  /** The runs of one function in one runtime, from the data files of its parts, the oldest first. */
   crt.Unit = class {
-    constructor(name, file) {
+    constructor(name, files) {
+      const all = (key) => joined(files.map((file) => crt.column(file[key])));
       this.name = name;
-      this.series = file.series;
-      this.sessions = file.sessions;
-      this.environments = file.environments;
-      this.time = crt.column(file.time);
-      this.seriesOf = crt.column(file.series_of);
-      this.outcome = crt.column(file.outcome);
-      this.profiled = crt.column(file.profiled);
-      this.session = crt.column(file.session);
-      this.environment = crt.column(file.environment);
-      this.repeat = crt.column(file.repeat);
-      this.started = crt.column(file.sessions.started);
+      this.series = files[files.length - 1].series;
+      this.label = files[files.length - 1].label;
+      const times = files.map((file) => crt.times(file.time));
+      this.time = joined(times);
+      this.seriesOf = all("series_of");
+      this.outcome = all("outcome");
+      this.profiled = all("profiled");
+      this.repeat = all("repeat");
       this.length = this.time.length;
-      this.files = file.metrics;
+      this.lengths = times.map((each) => each.length);
+      this.files = files;
       this.columns = new Map();
       this.places = new Map();
+      const known = new Map();
+      this.environments = [];
+      const environments = files.map((file) => {
+        const of = file.environments.map((each) => {
+          if (!known.has(each.id)) known.set(each.id, this.environments.push(each) - 1);
+          return known.get(each.id);
+        });
+        return Int32Array.from(crt.column(file.environment), (code) => of[code] ?? -1);
+      });
+      this.environment = joined(environments);
+    }
+
+    /** What else is stored of a run: the file that has it, and its row there. */
+    async details(row) {
+      let part = 0;
+      let place = row;
+      while (place >= this.lengths[part]) place -= this.lengths[part++];
+      const older = this.lengths.length - 1 - part;
+      return { file: await crt.load(`r/${this.name.slice(2)}${older ? ".before" : ""}`), row: place };
+    }
+
+    /** The row of the run with a UUID, or -1. */
+    async find(uuid) {
+      const wanted = uuid.toLowerCase();
+      let before = 0;
+      for (const length of this.lengths) {
+        const { file } = await this.details(before);
+        const bytes = crt.column(file.uuid);
+        for (let row = 0; row < length; row += 1) if (crt.uuid(bytes, row) === wanted) return before + row;
+        before += length;
+      }
+      return -1;
     }
 
     /** The stored values of a metric by row, or null where no run has any. */
     metric(key) {
-      if (!this.columns.has(key)) this.columns.set(key, this.files[key] ? crt.column(this.files[key]) : null);
+      if (!this.columns.has(key)) {
+        const stored = this.files.map((file, part) =>
+          file.metrics[key] ? crt.column(file.metrics[key]) : new Float32Array(this.lengths[part]).fill(NaN),
+        );
+        this.columns.set(key, this.files.some((file) => file.metrics[key]) ? joined(stored) : null);
+      }
       return this.columns.get(key);
     }
 
@@ -489,7 +542,17 @@
   };
 
   /** A unit by the name of its data file. */
-  crt.unit = async (name) => new crt.Unit(name, await crt.load(name));
+  crt.unit = async (name) => {
+    const files = [await crt.load(name)];
+    if (files[0].before) files.unshift(await crt.load(files[0].before));
+    return new crt.Unit(name, files);
+  };
+
+  /** The usual spelling of the UUID of a row, of a column with 16 bytes each. */
+  crt.uuid = (bytes, row) => {
+    const text = Array.from(bytes.subarray(row * 16, row * 16 + 16), (byte) => byte.toString(16).padStart(2, "0")).join("");
+    return `${text.slice(0, 8)}-${text.slice(8, 12)}-${text.slice(12, 16)}-${text.slice(16, 20)}-${text.slice(20)}`;
+  };
 
   // --- tables ---------------------------------------------------------------------------------------------------------
 

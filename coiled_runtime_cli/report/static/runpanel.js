@@ -5,11 +5,6 @@
   const PHASES = ["not reached", "passed", "failed", "skipped"];
   const ARTEFACTS = { performance_report: "Performance report", cluster_dump: "Cluster dump", memray: "Memray profiles", py_spy: "py-spy profiles" };
 
-  const hex = (bytes, row) => {
-    const digits = Array.from(bytes.subarray(16 * row, 16 * row + 16), (byte) => byte.toString(16).padStart(2, "0")).join("");
-    return [digits.slice(0, 8), digits.slice(8, 12), digits.slice(12, 16), digits.slice(16, 20), digits.slice(20)].join("-");
-  };
-
   const link = (address, text) => (crt.webAddress(address) ? el("a", { href: address, rel: "noopener" }, text || address) : el("code", {}, String(address)));
 
   /** A list of names and values; what is not known is left out. */
@@ -66,14 +61,6 @@
   const panel = {
     shown: null,
 
-    /** The row of the run with this UUID in a file of details, or -1. */
-    find(details, uuid) {
-      const bytes = crt.column(details.uuid);
-      const wanted = uuid.toLowerCase();
-      for (let row = 0; row < bytes.length / 16; row += 1) if (hex(bytes, row) === wanted) return row;
-      return -1;
-    },
-
     close() {
       const dialog = document.getElementById("run");
       if (dialog && dialog.open) dialog.close();
@@ -99,8 +86,8 @@
       };
       if (!dialog.open) dialog.showModal();
       try {
-        const details = await crt.load(place.details);
-        const uuid = hex(crt.column(details.uuid), row);
+        const details = await unit.details(row);
+        const uuid = crt.uuid(crt.column(details.file.uuid), details.row);
         panel.shown = uuid;
         crt.state.set({ run: uuid, runtime: benchmark.shown.includes(place.runtime) ? crt.state.get("runtime") : place.runtime });
         body.replaceChildren(...(await panel.content(benchmark, place, unit, row, details, uuid)).filter(Boolean));
@@ -111,15 +98,14 @@
     },
 
     async content(benchmark, place, unit, row, details, uuid) {
-      const started = unit.started[unit.session[row]];
-      const month = Number.isNaN(started) ? "unknown" : new Date(started).toISOString().slice(0, 7);
-      const id = unit.sessions.id[unit.session[row]];
+      const stored = (name) => crt.column(details.file[name])[details.row];
+      const [id, month] = details.file.sessions[stored("session")];
       const environment = unit.environments[unit.environment[row]];
       const load = (path) => crt.load(path).catch(() => null);
       const [sessions, installed] = await Promise.all([load(`sessions/${month}`), environment ? load(`environments/${environment.id}`) : null]);
       const session = sessions ? sessions[id] : null;
-      const note = details.notes[row] || {};
-      const cluster = details.clusters[crt.column(details.cluster)[row]];
+      const note = details.file.notes[details.row] || {};
+      const cluster = details.file.clusters[stored("cluster")];
       const previous = panel.before(unit, row);
       return [
         panel.what(benchmark, place, unit, row, details, note, uuid),
@@ -142,8 +128,8 @@
 
     what(benchmark, place, unit, row, details, note, uuid) {
       const outcome = crt.OUTCOMES[unit.outcome[row]];
-      const end = crt.column(details.end)[row];
-      const phase = (name) => PHASES[crt.column(details[name])[row]];
+      const end = crt.times(details.file.end)[details.row];
+      const phase = (name) => PHASES[crt.column(details.file[name])[details.row]];
       const artefacts = Object.entries(note.artefacts || {}).map(([kind, address]) => el("li", {}, `${ARTEFACTS[kind] || kind}: `, link(address)));
       return el(
         "section",
