@@ -388,32 +388,36 @@ def _packages(document: Any) -> Iterator[record.Package]:
 
 def _clusters(connection: Connection) -> dict[int, HistoryCluster]:
     cluster, spec = models.Cluster, models.ClusterSpec
+    # many clusters are asked for alike: each wish is read once
+    specs: dict[int | None, tuple[Any, ...]] = {
+        key: (kind, id_, _document(asked))
+        for key, kind, id_, asked in connection.execute(select(spec.key, spec.kind, spec.id, spec.spec))
+    }
     query = select(
         cluster.key,
         cluster.id,
-        spec.kind,
-        spec.id.label("spec_id"),
-        spec.spec,
+        cluster.cluster_spec_key,
         cluster.name,
         cluster.cluster_id,
         cluster.details_url,
         cluster.software_name,
         cluster.dask_config,
-    ).outerjoin(spec, spec.key == cluster.cluster_spec_key)
-    return {
-        row.key: HistoryCluster(
-            id=row.id,
-            kind=row.kind,
-            spec_id=row.spec_id,
-            spec=_document(row.spec),
-            name=row.name,
-            cluster_id=row.cluster_id,
-            details_url=row.details_url,
-            software_name=row.software_name,
-            dask_config=_document(row.dask_config),
+    )
+    found = {}
+    for key, id_, spec_key, name, cluster_id, details_url, software_name, config in connection.execute(query):
+        kind, spec_id, asked = specs.get(spec_key, (None, None, {}))
+        found[key] = HistoryCluster(
+            id=id_,
+            kind=kind,
+            spec_id=spec_id,
+            spec=asked,
+            name=name,
+            cluster_id=cluster_id,
+            details_url=details_url,
+            software_name=software_name,
+            dask_config=_document(config),
         )
-        for row in connection.execute(query)
-    }
+    return found
 
 
 def _benchmarks(connection: Connection) -> dict[int, HistoryBenchmark]:

@@ -9,6 +9,7 @@ import base64
 import dataclasses
 import hashlib
 import math
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 #: The columns that make a run what it is, beside its UUID, in the order of their fingerprint.
 _COLUMNS = ("outcome", "setup", "call", "teardown", "repeat", "profiled", "start", "end")
 
+
+_CLUSTER_FIELDS = ("name", "cluster_id", "details_url", "kind", "software_name", "dask_config")
 
 #: Runs of a unit by which its files grow: the file with what is older is not touched by a new session.
 _STEP = 1_024
@@ -73,7 +76,8 @@ class DataFiles:
             history.sessions, lambda each: (each.id, each.label, each.started, each.host_fingerprint)
         )
         self._environments = _Tokens(history.environments)
-        self._clusters = _Tokens(history.clusters)
+        # its spec is told by the id of that
+        self._clusters = _Tokens(history.clusters, attrgetter("id", "spec_id", *_CLUSTER_FIELDS))
         self._benchmarks = _Tokens(history.benchmarks, lambda each: dataclasses.replace(each, source=None))
         self._metrics = _token(history.metrics)
         self._notes = _noted_rows(history)
@@ -245,8 +249,7 @@ def _environment(environment: HistoryEnvironment) -> dict[str, Any]:
 
 
 def _cluster(cluster: HistoryCluster) -> dict[str, Any]:
-    fields = ("name", "cluster_id", "details_url", "kind", "software_name", "spec", "dask_config")
-    return {name: getattr(cluster, name) for name in fields}
+    return {"spec": cluster.spec, **{name: getattr(cluster, name) for name in _CLUSTER_FIELDS}}
 
 
 def _contents(history: History) -> NDArray[np.uint64]:
