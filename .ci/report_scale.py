@@ -30,18 +30,19 @@ COLUMNS = [
     "transfer_time", "scheduler_cpu_avg", "scheduler_memory_max", "worker_max_tick", "scheduler_max_tick",
 ]  # fmt: skip
 PYTHONS = ("3.11.7.final.0", "3.12.1.final.0", "3.13.0.final.0")
+PARAMETERS = ("tasks", "p2p", "disk")
 LAST = dt.datetime(2026, 11, 20)  # noqa: DTZ001 - as the predecessor stored it: UTC without saying so
 
 
-def write_history(path: Path, *, tests: int, runtimes: int, days: int, sessions_a_day: int) -> int:
+def write_history(
+    path: Path, *, tests: int, runtimes: int, days: int, sessions_a_day: int, parameters: tuple[str, ...] = PARAMETERS
+) -> int:
     """A database of the predecessor: noise of 3 to 8 %, one test in six with a step, one run in a hundred failed."""
     seeded = random.Random(0)
     names = []
     for number in range(tests):
-        function = f"test_{number // 3}"
-        names.append(
-            (f"{function}[{('tasks', 'p2p', 'disk')[number % 3]}]", function, f"benchmarks/test_{number // 15}.py")
-        )
+        function, parameter = f"test_{number // len(parameters)}", parameters[number % len(parameters)]
+        names.append((f"{function}[{parameter}]", function, f"benchmarks/test_{number // (5 * len(parameters))}.py"))
     levels = [(seeded.uniform(1, 60), seeded.uniform(0.03, 0.08), seeded.uniform(1, 20) * 2**30) for _ in names]
     steps = [
         (seeded.randrange(days), seeded.choice((0.7, 1.2, 1.5, 2.0))) if seeded.random() < 1 / 6 else None

@@ -19,8 +19,8 @@ COLOURS = 8
 _SYMBOLS = ("circle", "diamond", "square", "triangle-up", "pentagon", "star")
 _DASHES = ("solid", "dash", "dot", "dashdot", "longdash")
 
-#: Points of one runtime beyond which a browser draws them faster with WebGL than as SVG.
-_MANY = 3000
+#: Points of one runtime beyond which they hide one another, and beyond which a browser draws them faster with WebGL.
+_CROWDED, _MANY = 3_000, 8_000
 
 #: Thread-seconds that add up to a run's work, by metric.
 PHASES = {
@@ -54,8 +54,8 @@ def time_series(metric: MetricView, lines: Sequence[Line], *, title: str) -> dic
     busiest: dict[str, int] = {}
     for each in drawn:
         busiest[each.runtime] = busiest.get(each.runtime, 0) + each.digest.metrics[metric.key].n
-    kind = "scattergl" if max(busiest.values(), default=0) > _MANY else "scatter"
-    traces = [trace for each in drawn for trace in _traces(metric, each, kind)]
+    count = max(busiest.values(), default=0)
+    traces = [trace for each in drawn for trace in _traces(metric, each, count)]
     return {
         "data": traces,
         "layout": {
@@ -131,7 +131,8 @@ def _ref(line: Line, kind: str, column: str) -> dict[str, Any]:
     return {"ref": [line.unit, line.index, kind, column]}
 
 
-def _traces(metric: MetricView, line: Line, kind: str) -> Iterator[dict[str, Any]]:
+def _traces(metric: MetricView, line: Line, count: int) -> Iterator[dict[str, Any]]:
+    kind = "scattergl" if count > _MANY else "scatter"
     digest = line.digest.metrics[metric.key]
     colour = f"series-{line.colour % COLOURS}"
     symbol = _SYMBOLS[line.colour // COLOURS % len(_SYMBOLS)]
@@ -157,7 +158,7 @@ def _traces(metric: MetricView, line: Line, kind: str) -> Iterator[dict[str, Any
         )
 
     yield from _level(trace, metric, digest, colour, _DASHES[line.dash % len(_DASHES)])
-    yield runs("passed", {"color": colour, "symbol": symbol, "size": 5, "opacity": 0.75 if kind == "scatter" else 0.4})
+    yield runs("passed", {"color": colour, "symbol": symbol, "size": 5, "opacity": 0.75 if count <= _CROWDED else 0.4})
     if line.digest.profiled:
         yield runs("profiled", {"color": colour, "symbol": "circle-open", "size": 6}, "scatter")
     if line.digest.failures:

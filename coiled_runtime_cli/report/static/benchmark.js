@@ -137,6 +137,12 @@
         if (chart.offsetParent === null) continue;
         window.Plotly.relayout(chart, range ? { "xaxis.range": range.slice(), "yaxis.autorange": true } : { "xaxis.autorange": true, "yaxis.autorange": true });
       }
+      this.zoomed();
+    }
+
+    /** What else shows the stretch of time. */
+    zoomed() {
+      const range = this.range;
       const days = range ? Math.round((Date.parse(range[1]) - Date.parse(range[0])) / DAY) - 1 : "";
       for (const button of this.main.querySelectorAll("#ranges button")) {
         button.setAttribute("aria-pressed", String(button.dataset.days === String(days)));
@@ -196,7 +202,7 @@
       if (!this.everything) {
         await this.plot(...boxes[0]);
         this.chipsOfTraces(boxes[0][0]);
-        this.zoom();
+        this.zoomed();
         return;
       }
       // many charts are drawn as they come into view
