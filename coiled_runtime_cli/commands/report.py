@@ -49,6 +49,10 @@ def report(
         Literal["markdown", "github"] | None,
         typer.Option(help="Print what changed as Markdown, for a pull request, instead of a folder."),
     ] = None,
+    plotly: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Ship this bundle of plotly.js: the cartesian one is a third of the whole."),
+    ] = None,
     open_: Annotated[bool, typer.Option("--open", help="Open it in the browser.")] = False,
     serve: Annotated[bool, typer.Option("--serve", help="Serve it here, and rebuild when the history grows.")] = False,
     port: Annotated[int, typer.Option(metavar="N", min=0, max=65535, help="Of --serve; 0: any that is free.")] = 8000,
@@ -83,7 +87,10 @@ def report(
             suites=suite or [],
             labels=label or [],
         )
-        options = _options(source, title=title or chosen.get("title"), baseline=baseline or chosen.get("baseline"))
+        bundle = plotly or (Path(chosen["plotly"]) if "plotly" in chosen else None)
+        options = _options(
+            source, title=title or chosen.get("title"), baseline=baseline or chosen.get("baseline"), plotly=bundle
+        )
         folder = out or Path(chosen.get("out", "site"))
         if summary is not None:
             _print_summary(source, options, summary, out)
@@ -98,7 +105,7 @@ def report(
 
 
 #: What ``[tool.crt.report]`` may hold.
-_SETTINGS: dict[str, type[Any]] = {"out": str, "title": str, "baseline": str, "days": int}
+_SETTINGS: dict[str, type[Any]] = {"out": str, "title": str, "baseline": str, "days": int, "plotly": str}
 
 
 def _report_settings(settings: Config) -> dict[str, Any]:
@@ -188,14 +195,14 @@ class _Source:
         return None if last is None else last - timedelta(days=self._days)
 
 
-def _options(source: _Source, *, title: str | None, baseline: str | None) -> Options:
+def _options(source: _Source, *, title: str | None, baseline: str | None, plotly: Path | None) -> Options:
     from coiled_runtime_cli.core.nearest import unknown
     from coiled_runtime_cli.errors import UsageError
     from coiled_runtime_cli.report.build import Options
 
     if baseline is not None and baseline not in source.labels:
         raise UsageError(unknown("label", baseline, source.labels))
-    return Options(title=title or "Benchmarks", baseline=baseline)
+    return Options(title=title or "Benchmarks", baseline=baseline, plotly=plotly)
 
 
 #: The stages of a build and their usual shares of its time, in hundredths.

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import re
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from coiled_runtime_cli import __version__
-from coiled_runtime_cli.errors import ToolError
+from coiled_runtime_cli.errors import ToolError, UsageError
 from coiled_runtime_cli.report import bisections, comparisons, digest, feed, pages
 from coiled_runtime_cli.report.datafiles import DataFiles, environment_document, parts, sessions_by_month
 from coiled_runtime_cli.report.encode import data_file, script_json
@@ -37,11 +38,14 @@ _STATIC = Path(__file__).resolve().parent / "static"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """``baseline`` is the label that the compare page starts from; ``window`` the days that the index looks back."""
+    """What a site is like. ``baseline`` is the label that the compare page starts from; ``window`` the days that the index looks
+    back; ``plotly`` a bundle of plotly.js to ship in place of the whole.
+    """
 
     title: str = "Benchmarks"
     baseline: str | None = None
     window: int = pages.WINDOW
+    plotly: Path | None = None
 
 
 def look(history: History, options: Options, progress: Progress | None = None) -> Pages:
@@ -72,7 +76,8 @@ def build(history: History, out: Path, options: Options, progress: Progress | No
         bundles = _bundles(history, groups, site, folder, memory.get("bundles", {}), options, tell)
         drawn = _figures(groups, site, folder, units, memory.get("figures", {}), tell)
         _shared_data(history, folder, site)
-        _assets(folder)
+        for name, content in assets(options.plotly).items():
+            folder.put(f"static/{name}", content)
         for name, content in _pages(history, groups, site, options, tell):
             folder.put(name, content)
         memory = {"renderer": renderer(), "units": units, "bundles": bundles, "figures": drawn}
@@ -99,16 +104,35 @@ def renderer() -> str:
 
 
 @cache
-def assets() -> dict[str, bytes]:
-    """The static files by name, plotly.js as the plotly package ships it among them."""
-    # found, not imported: the script is all that is wanted of the package
-    spec = importlib.util.find_spec("plotly")
-    if spec is None or spec.origin is None:
-        raise ToolError("plotly is not installed", hint="pip install plotly")
-    plotly = Path(spec.origin).parent / "package_data" / "plotly.min.js"
+def assets(bundle: Path | None = None) -> dict[str, bytes]:
+    """The static files by name, among them plotly.js: ``bundle``, else all of it as the plotly package ships it.
+
+    Raises UsageError where ``bundle`` is no plotly.js that can draw what the pages have, ToolError where plotly is missing.
+    """
     found = {file.name: file.read_bytes() for file in sorted(_STATIC.iterdir()) if file.is_file()}
-    found["plotly.min.js"] = plotly.read_bytes()
+    if bundle is None:
+        # found, not imported: the script is all that is wanted of the package
+        spec = importlib.util.find_spec("plotly")
+        if spec is None or spec.origin is None:
+            raise ToolError("plotly is not installed", hint="pip install plotly")
+        found["plotly.min.js"] = (Path(spec.origin).parent / "package_data" / "plotly.min.js").read_bytes()
+        return found
+    try:
+        found["plotly.min.js"] = bundle.read_bytes()
+    except OSError as error:
+        raise UsageError(f"{bundle}: {error.strerror or error}", hint="give a bundle of plotly.js") from error
+    banner = _BANNER.search(found["plotly.min.js"][:500].decode("utf-8", "replace"))
+    if banner is None or banner["kind"] not in _BUNDLES:
+        what = "no plotly.js" if banner is None else f"the {banner['kind']} bundle of plotly.js, which has no heat maps"
+        raise UsageError(
+            f"{bundle} is {what}", hint="give plotly-cartesian.min.js, of npm's plotly.js-cartesian-dist-min"
+        )
     return found
+
+
+#: How a bundle of plotly.js tells what it is, and those that have every kind of chart that the pages draw.
+_BANNER = re.compile(r"plotly\.js (?:\((?P<kind>[\w-]+) - minified\) )?v\d")
+_BUNDLES = {None, "cartesian", "strict"}
 
 
 def _units(
@@ -202,11 +226,6 @@ def _shared_data(history: History, folder: Folder, site: Pages) -> None:
     folder.put("data/search.js", data_file("search", {"entries": site.search()}))
 
 
-def _assets(folder: Folder) -> None:
-    for name, content in assets().items():
-        folder.put(f"static/{name}", content)
-
-
 def _pages(
     history: History, groups: Groups, site: Pages, options: Options, tell: Progress
 ) -> Iterator[tuple[str, bytes]]:
@@ -244,7 +263,7 @@ class Frame:
     def __init__(self, history: History, site: Pages, options: Options) -> None:
         self._names = {
             name: f"{name}?v={hashlib.blake2b(content, digest_size=6).hexdigest()}"
-            for name, content in assets().items()
+            for name, content in assets(options.plotly).items()
         }
         self._site = site
         self._suites = site.suite_links()

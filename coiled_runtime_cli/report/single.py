@@ -30,7 +30,7 @@ def single_page(history: History, options: Options, progress: Progress) -> bytes
     groups = group(history)
     digests = build.digest_units(history, groups, progress)
     site = pages.Pages(history, groups, digests, window=options.window)
-    texts = {name: content.decode() for name, content in build.assets().items()}
+    texts = {name: content.decode() for name, content in build.assets(options.plotly).items()}
     frame = build.Frame(history, site, options)
     parts: list[Markup] = []
     first = ""

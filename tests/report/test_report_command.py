@@ -252,3 +252,20 @@ def test_rows_of_a_killed_session_are_recovered_first(crt: Any) -> None:
     with sqlite3.connect(crt.folder / "benchmark.db") as database:
         (count,) = database.execute("select count(*) from run").fetchone()
     assert crt.json("report", "--format", "json")["runs"] == count == 1
+
+
+def test_a_smaller_bundle_of_plotly_is_shipped_where_it_can_draw_everything(measured: Any) -> None:
+    bundle = measured.folder / "a bundle.js"
+    bundle.write_text("/**\n* plotly.js (cartesian - minified) v4.1.1\n*/\nwindow.Plotly = {};\n")
+    assert measured.run("report", "--plotly", "a bundle.js").returncode == 0
+    assert (measured.folder / "site" / "static" / "plotly.min.js").read_text() == bundle.read_text()
+    bundle.write_text("/**\n* plotly.js (basic - minified) v4.1.1\n*/\n")
+    done = measured.run("report", "--plotly", "a bundle.js")
+    assert done.returncode == 2
+    assert "the basic bundle of plotly.js, which has no heat maps" in done.stderr
+    assert "plotly-cartesian.min.js" in done.stderr
+    bundle.write_text("no script")
+    assert "is no plotly.js" in measured.run("report", "--plotly", "a bundle.js").stderr
+    assert measured.run("report", "--plotly", "missing.js").returncode == 2
+    # the site of before is still there
+    assert "cartesian" in (measured.folder / "site" / "static" / "plotly.min.js").read_text()
