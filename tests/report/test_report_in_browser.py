@@ -249,6 +249,22 @@ def test_traces_and_runtimes_are_switched_on_and_off(visit: Any, site: Path) -> 
     assert "runtime=" in page.url
 
 
+def test_a_logarithmic_scale_is_in_the_address(visit: Any, site: Path) -> None:
+    page = visit().goto(benchmark(site))
+    drawn(page)
+    page.click("#logarithmic")
+    kind = "document.querySelector('#charts .js-plotly-plot')?._fullLayout?.yaxis?.type"
+    page.wait_for_function(f"{kind} === 'log'")
+    assert "scale=log" in page.url
+    page.reload()
+    drawn(page)
+    assert page.evaluate(kind) == "log"
+    assert page.get_attribute("#logarithmic", "aria-pressed") == "true"
+    page.click("#logarithmic")
+    page.wait_for_function(f"{kind} === 'linear'")
+    assert "scale" not in page.url
+
+
 def test_the_time_that_is_shown_is_in_the_address(visit: Any, site: Path) -> None:
     page = visit().goto(benchmark(site))
     drawn(page)

@@ -27,6 +27,13 @@
         crt.state.set({ metric: this.everything ? "all" : null });
         this.draw();
       });
+      const logarithmic = this.main.querySelector("#logarithmic");
+      logarithmic.setAttribute("aria-pressed", String(this.logarithmic));
+      logarithmic.addEventListener("click", () => {
+        crt.state.set({ scale: this.logarithmic ? null : "log" });
+        logarithmic.setAttribute("aria-pressed", String(this.logarithmic));
+        this.draw();
+      });
       document.addEventListener("crt:metric", () => {
         if (!this.main.isConnected) return;
         this.everything = false;
@@ -72,6 +79,11 @@
     get chosen() {
       const known = this.page.metrics.map((metric) => metric.key);
       return known.includes(crt.metric()) ? crt.metric() : known[0];
+    }
+
+    /** Whether equal ratios are equally high: on a page with short and long tests small changes are seen, too. */
+    get logarithmic() {
+      return crt.state.get("scale") === "log";
     }
 
     get hidden() {
@@ -162,6 +174,7 @@
         data: [...data, ...marks],
         layout: {
           ...figure.layout,
+          yaxis: { ...figure.layout.yaxis, type: this.logarithmic ? "log" : "linear" },
           shapes: (figure.layout.shapes || []).filter((shape) => names.has(shape.name)),
         },
       };
