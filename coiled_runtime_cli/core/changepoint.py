@@ -180,7 +180,7 @@ def _prepare(number: int, usable: NDArray[np.int64], logs: Floats, effect: float
     points, point_noise, point_persistence = clipped, noise, persistence
     if size > 1:
         first = n % size  # the oldest runs that fill no bin are left to the refinement
-        points = clipped[first:].reshape(-1, size).mean(axis=1)
+        points = np.add.reduce(clipped[first:].reshape(-1, size), axis=1) / size
         point_noise, point_persistence = _noise(points, _grain(points))
     return _Prepared(
         number=number,
@@ -189,7 +189,7 @@ def _prepare(number: int, usable: NDArray[np.int64], logs: Floats, effect: float
         noise=noise,
         persistence=persistence,
         effect=effect,
-        points=points - points.mean(),  # sums of squares near zero keep their digits
+        points=points - np.add.reduce(points) / len(points),  # sums of squares near zero keep their digits
         bin=size,
         penalty=_penalty(len(points), point_noise, point_persistence),
     )
@@ -205,7 +205,7 @@ def _grain(logs: Floats) -> float:
     More than half of such values can be equal, and a median absolute deviation 0, whatever the rest does. So it is what
     neighbours differ by (von Neumann 1941), without the largest 2 % of differences, which may be steps.
     """
-    differences = np.abs(np.diff(logs))
+    differences = np.abs(logs[1:] - logs[:-1])
     if np.count_nonzero(differences) > 0.75 * len(differences):
         return 0.0
     kept = np.sort(differences)[: len(differences) - 1 - len(differences) // 50]
@@ -214,16 +214,18 @@ def _grain(logs: Floats) -> float:
 
 def _clipped(logs: Floats, grain: float) -> Floats:
     padded = np.concatenate((logs[4::-1], logs, logs[:-6:-1]))
-    windows = np.lib.stride_tricks.sliding_window_view(padded, 11)
-    running = np.partition(windows, 5, axis=1)[:, 5]
+    windows = np.ndarray((len(logs), 11), padded.dtype, padded, strides=padded.strides * 2).copy()
+    windows.partition(5, axis=1)
+    running = windows[:, 5]
     spread = 2 * max(_robust_sd(logs - running), grain)
-    return np.clip(logs, running - spread, running + spread)
+    return np.minimum(np.maximum(logs, running - spread), running + spread)
 
 
 def _robust_sd(residuals: Floats) -> float:
     size = np.abs(residuals)
     middle = len(size) // 2
-    return 1.4826 * float(np.partition(size, middle)[middle])
+    size.partition(middle)
+    return 1.4826 * float(size[middle])
 
 
 def _noise(logs: Floats, grain: float) -> tuple[float, float]:
@@ -236,15 +238,20 @@ def _noise(logs: Floats, grain: float) -> tuple[float, float]:
     size = min(n, max(10, min(40, n // 4)))
     blocks = logs[n % size :].reshape(-1, size)
     middle = size // 2
-    residuals = blocks - np.partition(blocks, middle, axis=1)[:, middle : middle + 1]
+    ordered = blocks.copy()
+    ordered.partition(middle, axis=1)
+    residuals = blocks - ordered[:, middle : middle + 1]
     within = max(_robust_sd(residuals.ravel()), grain)
     if within <= _QUIETEST:
         return max(within, _QUIETEST), 0.0
-    residuals = np.clip(residuals, -3 * within, 3 * within)
-    residuals -= residuals.mean(axis=1, keepdims=True)
-    total = (residuals**2).sum(axis=1)
-    alike = (residuals[:, 1:] * residuals[:, :-1]).sum(axis=1) / np.where(total > 0, total, 1.0)
-    rho = (float(np.median(alike)) + 1 / size) / (1 - 3 / size) - 1 / math.sqrt(n)
+    np.maximum(residuals, -3 * within, out=residuals)
+    np.minimum(residuals, 3 * within, out=residuals)
+    residuals -= np.add.reduce(residuals, axis=1, keepdims=True) / size
+    total = np.add.reduce(residuals * residuals, axis=1)
+    total[total == 0] = 1.0
+    alike = np.sort(np.add.reduce(residuals[:, 1:] * residuals[:, :-1], axis=1) / total)
+    median = float(alike[(len(alike) - 1) // 2] + alike[len(alike) // 2]) / 2
+    rho = (median + 1 / size) / (1 - 3 / size) - 1 / math.sqrt(n)
     return within, min(max(rho, 0.0), 0.9)
 
 

@@ -15,13 +15,14 @@ from coiled_runtime_cli.errors import ToolError, UsageError
 from coiled_runtime_cli.report import bisections, comparisons, digest, feed, pages
 from coiled_runtime_cli.report.datafiles import DataFiles, environment_document, parts, sessions_by_month
 from coiled_runtime_cli.report.encode import data_file, script_json
+from coiled_runtime_cli.report.fingerprints import run_numbers
 from coiled_runtime_cli.report.folder import Folder, Written, building
 from coiled_runtime_cli.report.groups import group, slug
 from coiled_runtime_cli.report.render import render
 from coiled_runtime_cli.report.views import LinkView, SiteView
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from coiled_runtime_cli.core.history import History
     from coiled_runtime_cli.report.datafiles import Part
@@ -68,19 +69,23 @@ def build(history: History, out: Path, options: Options, progress: Progress | No
     tell = progress or _silent
     tell("sort", 0, 1)
     groups = group(history)
+    numbers = run_numbers(history)
     tell("sort", 1, 1)
     with building(out) as folder:
         memory = folder.memory if folder.memory.get("renderer") == renderer() else {}
-        units, digests = _units(history, groups, folder, memory.get("units", {}), tell)
+        units, digests = _units(history, groups, DataFiles(history, numbers), folder, memory.get("units", {}), tell)
         site = pages.Pages(history, groups, digests, window=options.window)
-        bundles = _bundles(history, groups, site, folder, memory.get("bundles", {}), options, tell)
+        bundles = comparisons.bundles(history, groups, site.metrics, numbers)
+        bundled = _bundles(bundles, folder, memory.get("bundles", {}), tell)
+        catalogue = comparisons.catalogue(history, groups, bundles, site.metrics, site.hrefs, baseline=options.baseline)
+        folder.put("data/compare.js", data_file("compare", catalogue))
         drawn = _figures(groups, site, folder, units, memory.get("figures", {}), tell)
         _shared_data(history, folder, site)
         for name, content in assets(options.plotly).items():
             folder.put(f"static/{name}", content)
         for name, content in _pages(history, groups, site, options, tell):
             folder.put(name, content)
-        memory = {"renderer": renderer(), "units": units, "bundles": bundles, "figures": drawn}
+        memory = {"renderer": renderer(), "units": units, "bundles": bundled, "figures": drawn}
         tell("write", 0, 1)
         written = folder.commit(memory)
         tell("write", 1, 1)
@@ -136,10 +141,14 @@ _BUNDLES = {None, "cartesian", "strict"}
 
 
 def _units(
-    history: History, groups: Groups, folder: Folder, remembered: Mapping[str, Any], tell: Progress
+    history: History,
+    groups: Groups,
+    files: DataFiles,
+    folder: Folder,
+    remembered: Mapping[str, Any],
+    tell: Progress,
 ) -> tuple[dict[str, Any], list[UnitDigest]]:
     """Write the runs of each unit that is new or has changed; return what to remember of each, and all digests."""
-    files = DataFiles(history)
     memory: dict[str, Any] = {}
     digests: list[UnitDigest | None] = []
     fresh: list[int] = []
@@ -180,7 +189,7 @@ def _figures(
     metrics = repr(site.metrics)
     for done, number in enumerate(site.functions, start=1):
         function = groups.functions[number]
-        made_of = [units[groups.units[each].name]["parts"] for each in site.units(number)]
+        made_of = [sorted(units[groups.units[each].name]["parts"].items()) for each in site.units(number)]
         made_from = hashlib.blake2b(f"{metrics}{made_of}".encode(), digest_size=12).hexdigest()
         name = f"data/b/{function.slug}/figures.js"
         if remembered.get(function.slug) != made_from or not folder.keep([name]):
@@ -191,17 +200,10 @@ def _figures(
 
 
 def _bundles(
-    history: History,
-    groups: Groups,
-    site: Pages,
-    folder: Folder,
-    remembered: Mapping[str, Any],
-    options: Options,
-    tell: Progress,
+    bundles: Sequence[comparisons.Bundle], folder: Folder, remembered: Mapping[str, Any], tell: Progress
 ) -> dict[str, Any]:
     """Write what the compare and bar pages load: values by runtime and month."""
     memory: dict[str, Any] = {}
-    bundles = list(comparisons.bundles(history, groups, site.metrics))
     for done, bundle in enumerate(bundles, start=1):
         old = remembered.get(bundle.name)
         if old is None or old["fingerprint"] != bundle.fingerprint or not folder.keep(old["files"]):
@@ -211,8 +213,6 @@ def _bundles(
             old = {"fingerprint": bundle.fingerprint, "files": sorted(f"data/{name}.js" for name in payloads)}
         memory[bundle.name] = old
         tell("write comparisons", done, len(bundles))
-    catalogue = comparisons.catalogue(history, groups, bundles, site.metrics, site.hrefs, baseline=options.baseline)
-    folder.put("data/compare.js", data_file("compare", catalogue))
     return memory
 
 

@@ -41,7 +41,7 @@ _QUERY = re.compile(r"(?:^|::)test_query_?(?P<query>\d+)$")
 class Bundle:
     """The runs of one runtime in one month.
 
-    ``fingerprint`` is equal where ``write`` would make the same files, and much cheaper; ``write`` returns the payloads of the
+    Where ``fingerprint`` is what it was ``write`` would make the same files; ``write`` returns the payloads of the
     bundle's data files by their names (below ``data/``, without ``.js``). ``metrics`` are those that any of its runs has.
     """
 
@@ -84,8 +84,13 @@ def metric_file(key: str) -> str:
     return slug(key)
 
 
-def bundles(history: History, groups: Groups, metrics: Sequence[MetricView]) -> tuple[Bundle, ...]:
-    """Every run of the history, by runtime and by the month in which its session started."""
+def bundles(
+    history: History, groups: Groups, metrics: Sequence[MetricView], numbers: NDArray[np.uint64]
+) -> tuple[Bundle, ...]:
+    """Every run of the history, by runtime and by the month in which its session started.
+
+    ``numbers`` are those of the runs, as :func:`fingerprints.run_numbers` gives them.
+    """
     runs = history.runs
     if not len(runs):
         return ()
@@ -95,22 +100,11 @@ def bundles(history: History, groups: Groups, metrics: Sequence[MetricView]) -> 
     order = np.argsort(mixed, kind="stable")
     edges = np.flatnonzero(np.diff(mixed[order])) + 1
     starts, stops = [0, *edges.tolist()], [*edges.tolist(), len(order)]
-    hashes = [hashlib.blake2b(digest_size=16) for _ in starts]
-    for indexes, names in (
-        (runs.session, [each.id for each in history.sessions]),
-        (runs.benchmark, tokens),
-    ):
-        _hash_named(hashes, indexes[order], names, starts, stops)
-    for plain in (runs.outcome, runs.profiled):
-        _hash_arrays(hashes, plain[order], starts, stops)
     known: list[list[str]] = [[] for _ in starts]
     for metric in metrics:
-        array = runs.values[metric.key][order]
-        finite = np.logical_or.reduceat(np.isfinite(array), starts)
+        finite = np.logical_or.reduceat(np.isfinite(runs.values[metric.key])[order], starts)
         for number in np.flatnonzero(finite).tolist():
             known[number].append(metric.key)
-            hashes[number].update(metric.key.encode("utf-8", "backslashreplace"))
-            hashes[number].update(array[starts[number] : stops[number]])
     found = []
     for number, (start, stop) in enumerate(zip(starts, stops, strict=True)):
         runtime, month = divmod(int(mixed[order[start]]), len(months))
@@ -118,7 +112,7 @@ def bundles(history: History, groups: Groups, metrics: Sequence[MetricView]) -> 
         found.append(
             Bundle(
                 name=name,
-                fingerprint=hashes[number].hexdigest(),
+                fingerprint=hashlib.blake2b(numbers[rows].tobytes(), digest_size=16).hexdigest(),
                 rows=stop - start,
                 metrics=tuple(known[number]),
                 write=_Writer(history, tokens, name, rows, tuple(known[number])),
@@ -330,23 +324,6 @@ def _token(benchmark: HistoryBenchmark) -> str:
     """A short name for a benchmark at an epoch."""
     text = f"{benchmark.id}\0{benchmark.epoch}".encode("utf-8", "backslashreplace")
     return hashlib.blake2b(text, digest_size=6).hexdigest()
-
-
-def _hash_named(
-    hashes: Sequence[Any], indexes: NDArray[np.int32], names: Sequence[str], starts: Sequence[int], stops: Sequence[int]
-) -> None:
-    """Feed each part of ``indexes`` to its hash, by the names that they stand for."""
-    number = np.zeros(len(names), np.uint64)
-    for index, name in enumerate(names):
-        number[index] = int.from_bytes(
-            hashlib.blake2b(name.encode("utf-8", "backslashreplace"), digest_size=8).digest(), "little"
-        )
-    _hash_arrays(hashes, number[indexes], starts, stops)
-
-
-def _hash_arrays(hashes: Sequence[Any], array: NDArray[Any], starts: Sequence[int], stops: Sequence[int]) -> None:
-    for each, start, stop in zip(hashes, starts, stops, strict=True):
-        each.update(array[start:stop])
 
 
 def compare_context(baseline: str | None) -> dict[str, Any]:

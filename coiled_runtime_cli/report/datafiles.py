@@ -9,7 +9,6 @@ import base64
 import dataclasses
 import hashlib
 import math
-from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,19 +16,16 @@ import numpy as np
 from coiled_runtime_cli.core.history import NO_TIME
 from coiled_runtime_cli.report.digest import KEY_PACKAGES
 from coiled_runtime_cli.report.encode import codes, column, seconds, values
+from coiled_runtime_cli.report.fingerprints import noted_rows
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator
     from datetime import datetime
 
     from numpy.typing import NDArray
 
     from coiled_runtime_cli.core.history import History, HistoryCluster, HistoryEnvironment, HistorySession, RunNote
     from coiled_runtime_cli.report.groups import Unit
-
-#: The columns that make a run what it is, beside its UUID, in the order of their fingerprint.
-_COLUMNS = ("outcome", "setup", "call", "teardown", "repeat", "profiled", "start", "end")
-
 
 _CLUSTER_FIELDS = ("name", "cluster_id", "details_url", "kind", "software_name", "dask_config")
 
@@ -68,39 +64,22 @@ def parts(unit: Unit) -> tuple[Part, ...]:
 
 
 class DataFiles:
-    """Makes the data files of a history's units, and names each part by all that its files and digest are made from."""
+    """Makes the data files of a history's units, and names each part by all that its files and digest are made from.
 
-    def __init__(self, history: History) -> None:
+    ``numbers`` are those of the runs, as :func:`fingerprints.run_numbers` gives them.
+    """
+
+    def __init__(self, history: History, numbers: NDArray[np.uint64]) -> None:
         self._history = history
-        self._sessions = _Tokens(
-            history.sessions, lambda each: (each.id, each.label, each.started, each.host_fingerprint)
-        )
-        self._environments = _Tokens(history.environments)
-        # its spec is told by the id of that
-        self._clusters = _Tokens(history.clusters, attrgetter("id", "spec_id", *_CLUSTER_FIELDS))
-        self._benchmarks = _Tokens(history.benchmarks, lambda each: dataclasses.replace(each, source=None))
-        self._metrics = _token(history.metrics)
-        self._notes = _noted_rows(history)
-        self._contents = _contents(history)
+        self._numbers = numbers
+        self._metrics = repr(history.metrics).encode("utf-8", "backslashreplace")
+        self._notes = noted_rows(history)
 
     def fingerprint(self, part: Part) -> str:
         """Equal for equal content: whatever file it came from, and whatever else the history holds."""
-        runs, rows = self._history.runs, part.rows
         digest = hashlib.blake2b(self._metrics, digest_size=16)
-        digest.update(_token(part.unit.series))
-        digest.update(runs.uuid[rows].tobytes())
-        digest.update(self._contents[rows].tobytes())
-        for indexes, tokens in (
-            (runs.session[rows], self._sessions),
-            (runs.environment[rows], self._environments),
-            (runs.cluster[rows], self._clusters),
-            (runs.benchmark[rows], self._benchmarks),
-        ):
-            present, local = _local(indexes, len(tokens))
-            digest.update(b"".join(map(tokens.of, present)))
-            digest.update(local.tobytes())
-        for row, note in self._part_notes(part).items():
-            digest.update(f"{row}{note!r}".encode("utf-8", "backslashreplace"))
+        digest.update(repr(part.unit.series).encode("utf-8", "backslashreplace"))
+        digest.update(self._numbers[part.rows].tobytes())
         return digest.hexdigest()
 
     def payloads(self, part: Part) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -171,23 +150,6 @@ class DataFiles:
         return {place: self._history.notes[uuid.tobytes()] for place, uuid in zip(places.tolist(), uuids, strict=True)}
 
 
-class _Tokens:
-    """A token for each thing that a part points to, made when it is asked for."""
-
-    def __init__(self, things: Sequence[Any], told: Callable[[Any], Any] | None = None) -> None:
-        self._things, self._told = things, told
-        self._known: dict[int, bytes] = {}
-
-    def __len__(self) -> int:
-        return len(self._things)
-
-    def of(self, index: int) -> bytes:
-        if index not in self._known:
-            thing = self._things[index]
-            self._known[index] = _token(thing if self._told is None else self._told(thing))
-        return self._known[index]
-
-
 def session_document(session: HistorySession) -> dict[str, Any]:
     """Everything that is known of a session, for the panel of a run."""
     started, ended = _time(session.started), _time(session.ended)
@@ -252,30 +214,6 @@ def _cluster(cluster: HistoryCluster) -> dict[str, Any]:
     return {"spec": cluster.spec, **{name: getattr(cluster, name) for name in _CLUSTER_FIELDS}}
 
 
-def _contents(history: History) -> NDArray[np.uint64]:
-    """A number per run that changes with any of its columns: a multiply and a shift per column, as in FNV-1a and its kin."""
-    runs = history.runs
-    columns = [getattr(runs, name) for name in _COLUMNS] + list(runs.values.values())
-    contents = np.full(len(runs), 0xCBF29CE484222325, np.uint64)
-    for array in columns:
-        bits = np.ascontiguousarray(array).view(np.uint64) if array.dtype.itemsize == 8 else array.astype(np.uint64)
-        np.bitwise_xor(contents, bits, out=contents)
-        np.multiply(contents, np.uint64(0x9E3779B97F4A7C15), out=contents)
-        np.bitwise_xor(contents, contents >> np.uint64(29), out=contents)
-    return contents
-
-
-def _noted_rows(history: History) -> NDArray[np.int64]:
-    """Rows that have a note, in order. Compared by half of the UUID first, since few rows have one."""
-    if not history.notes:
-        return np.zeros(0, np.int64)
-    uuid = np.ascontiguousarray(history.runs.uuid)
-    half = uuid.view("<u8")[::2]
-    wanted = np.frombuffer(b"".join(history.notes), "<u8")[::2]
-    likely = np.flatnonzero(np.isin(half, wanted))
-    return likely[[uuid[row].tobytes() in history.notes for row in likely.tolist()]]
-
-
 def _local(indexes: NDArray[np.int32], count: int) -> tuple[list[int], NDArray[np.int64]]:
     """The distinct indexes in their order, and for each index its place among them; -1 stays -1."""
     seen = np.zeros(count + 1, np.bool_)
@@ -284,7 +222,3 @@ def _local(indexes: NDArray[np.int32], count: int) -> tuple[list[int], NDArray[n
     place = np.full(count + 1, -1, np.int64)
     place[present] = np.arange(len(present))
     return present.tolist(), place[indexes]
-
-
-def _token(value: Any) -> bytes:
-    return hashlib.blake2b(repr(value).encode("utf-8", "backslashreplace"), digest_size=12).digest()

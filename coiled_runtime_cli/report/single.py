@@ -12,6 +12,7 @@ from markupsafe import Markup
 from coiled_runtime_cli.report import build, comparisons, pages
 from coiled_runtime_cli.report.datafiles import DataFiles, environment_document, parts, sessions_by_month
 from coiled_runtime_cli.report.encode import script_json
+from coiled_runtime_cli.report.fingerprints import run_numbers
 from coiled_runtime_cli.report.groups import group, slug
 from coiled_runtime_cli.report.render import render
 
@@ -71,13 +72,14 @@ def _page(path: str, html: str) -> Markup:
 
 
 def _data(history: History, groups: Any, site: pages.Pages, options: Options) -> Iterator[tuple[str, Any]]:
-    files = DataFiles(history)
+    numbers = run_numbers(history)
+    files = DataFiles(history, numbers)
     for unit in groups.units:
         for part in parts(unit):
             yield from files.payloads(part)
     for number in site.functions:
         yield f"b/{groups.functions[number].slug}/figures", site.figures(number)
-    bundles = list(comparisons.bundles(history, groups, site.metrics))
+    bundles = list(comparisons.bundles(history, groups, site.metrics, numbers))
     for bundle in bundles:
         yield from bundle.write().items()
     yield (

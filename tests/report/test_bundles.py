@@ -20,6 +20,7 @@ from coiled_runtime_cli.core.history import (
 from coiled_runtime_cli.core.record import OUTCOMES, Package
 from coiled_runtime_cli.report import comparisons
 from coiled_runtime_cli.report.encode import data_file
+from coiled_runtime_cli.report.fingerprints import run_numbers
 from coiled_runtime_cli.report.groups import group
 from coiled_runtime_cli.report.views import MetricView
 
@@ -132,7 +133,7 @@ def numbers(document: dict[str, Any]) -> list[float]:
 
 
 def made(history: History) -> tuple[comparisons.Bundle, ...]:
-    return comparisons.bundles(history, group(history), (DURATION, MEMORY))
+    return comparisons.bundles(history, group(history), (DURATION, MEMORY), run_numbers(history))
 
 
 def test_every_run_is_in_the_bundle_of_its_runtime_and_month() -> None:
@@ -200,7 +201,7 @@ def test_a_bundle_with_other_content_has_another_fingerprint(change: Any) -> Non
 def test_the_catalogue_says_where_the_runs_of_each_session_are() -> None:
     history = a_history(ROWS, labels=LABELS)
     groups = group(history)
-    parts = comparisons.bundles(history, groups, (DURATION,))
+    parts = comparisons.bundles(history, groups, (DURATION,), run_numbers(history))
     found = comparisons.catalogue(history, groups, parts, (DURATION,), {0: "benchmark/x.html"}, baseline="a")
     sessions = found["sessions"]
     assert sessions["id"] == [each.id for each in history.sessions]
@@ -221,7 +222,7 @@ def test_the_catalogue_says_where_the_runs_of_each_session_are() -> None:
 def test_an_empty_history_has_an_empty_catalogue() -> None:
     history = a_history([], labels=())
     groups = group(history)
-    assert comparisons.bundles(history, groups, (DURATION,)) == ()
+    assert comparisons.bundles(history, groups, (DURATION,), run_numbers(history)) == ()
     found = comparisons.catalogue(history, groups, (), (DURATION,), {})
     assert found["sessions"]["id"] == []
     assert found["benchmarks"] == []
@@ -233,7 +234,7 @@ def test_hostile_text_stays_text() -> None:
     hostile = "</script><script>alert(1)</script>\n\u202e\ud800" + "x" * 10_000
     history = a_history(ROWS, labels=(hostile, None, ""), benchmarks=(a_benchmark(hostile), a_benchmark("test_mean")))
     groups = group(history)
-    parts = comparisons.bundles(history, groups, (DURATION,))
+    parts = comparisons.bundles(history, groups, (DURATION,), run_numbers(history))
     text = data_file("compare", comparisons.catalogue(history, groups, parts, (DURATION,), {}))
     assert b"<" not in text
     for bundle in parts:

@@ -113,6 +113,10 @@ def test_a_session_more_leaves_the_older_runs_of_a_unit_where_they_are(
     build(story.history(tmp_path / "a.db"), tmp_path / "grown", Options())
     older = sorted((tmp_path / "grown" / "data").rglob("*.before.js"))
     assert len(older) == 4
+    with monkeypatch.context() as nothing_new:
+        nothing_new.setattr("coiled_runtime_cli.report.pages.Pages.figures", None)
+        nothing_new.setattr("coiled_runtime_cli.report.digest.digest_units", lambda *_: [])
+        assert build(story.history(tmp_path / "a.db"), tmp_path / "grown", Options()).written == 0
     before = [file.stat().st_mtime_ns for file in older]
     story.session(41, {"test_read[p2p]": 1.5, "test_read[tasks]": 2.0, "test_write": 5.0}, dask="2026.9.0")
     history = story.history(tmp_path / "b.db")
