@@ -218,7 +218,8 @@ def _clipped(logs: Floats, grain: float) -> Floats:
     windows.partition(5, axis=1)
     running = windows[:, 5]
     spread = 2 * max(_robust_sd(logs - running), grain)
-    return np.minimum(np.maximum(logs, running - spread), running + spread)
+    clipped: Floats = np.minimum(np.maximum(logs, running - spread), running + spread)
+    return clipped
 
 
 def _robust_sd(residuals: Floats) -> float:

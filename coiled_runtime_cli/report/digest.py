@@ -17,7 +17,7 @@ from coiled_runtime_cli.core.history import NO_TIME
 from coiled_runtime_cli.core.record import OUTCOMES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -152,6 +152,9 @@ class _Reader:
         self._history = history
         self._metrics = [each.key for each in history.metrics]
         self._descriptions = [_description(each) for each in history.environments]
+        # alike ones have one number, so that few of the places where the environment changes need a closer look
+        self._description_codes = _codes(tuple(each.items()) for each in self._descriptions)
+        self._host_codes = _codes(each.host_fingerprint for each in history.sessions)
 
     def digests(self, units: Sequence[Unit]) -> list[UnitDigest]:
         runs = self._history.runs
@@ -276,7 +279,10 @@ class _Reader:
         if not len(rows):
             return
         environment, session = runs.environment[rows], runs.session[rows]
-        turns = np.flatnonzero((np.diff(environment) != 0) | (np.diff(session) != 0)) + 1
+        turns = np.flatnonzero(
+            (np.diff(self._description_codes[environment]) != 0) | (np.diff(self._host_codes[session]) != 0)
+        )
+        turns += 1
         marks: list[MarkDigest] = []
         sides = np.stack((environment[turns - 1], environment[turns], session[turns - 1], session[turns]), axis=1)
         for turn, (old, new, old_session, new_session) in zip(turns.tolist(), sides.tolist(), strict=True):
@@ -287,6 +293,11 @@ class _Reader:
             if moved:
                 marks.append(MarkDigest(at=_milliseconds(runs.start[rows[turn]]), moved=tuple(moved)))
         yield from marks[-_MARKS:]
+
+
+def _codes(things: Iterable[Any]) -> NDArray[np.int64]:
+    known: dict[Any, int] = {}
+    return np.array([known.setdefault(each, len(known)) for each in things], np.int64)
 
 
 def uuid_text(raw: Any) -> str:
