@@ -121,16 +121,15 @@ def _read(engine: Engine, cache: Path | None, tell: Callable[[int], None]) -> Pa
                 hint="mend that row, or read a copy from before it was changed",
             ) from error
         rows = _mirrored(connection, kept, part) if kept is not None else None
-        read = [] if rows is None else [rows]
+        read: list[mirror.Rows] = []
         count, last = (0, -(2**63)) if rows is None else (len(rows.key), int(rows.key[-1]))
         tell(count)
         for batch in _batches(connection, last, postgresql=connection.dialect.name == "postgresql"):
             read.append(batch)
             count += len(batch.key)
             tell(count)
-    part.rows = mirror.Rows.joined(read)
-    if kept is not None:
-        kept.save(part.rows, fresh=count if rows is None else count - len(rows.key), names=part.names)
+    fresh = mirror.Rows.joined(read)
+    part.rows = fresh if kept is None else kept.add(rows, fresh, part.names)
     return part
 
 
@@ -213,7 +212,7 @@ def _batches(connection: Connection, last: int, *, postgresql: bool) -> Iterator
             profiled=np.fromiter(map(bool, columns["profiled"]), np.bool_, len(found)),
             start=times(columns["start"]),
             end=times(columns["end"]),
-            values=np.stack([_numbers(columns[name]) for name in record.MEASURES]),
+            values=tuple(_numbers(columns[name]) for name in record.MEASURES),
             **_metric_columns(_fetch(connection, select_metrics.format(first, last))),
             notes=[
                 [key, *(None if each is None else str(each) for each in rest)]
@@ -314,7 +313,7 @@ def _described(connection: Connection) -> Part:
     }.items():
         names[name] = {key: "\0".join(map(str, rest)) for key, *rest in connection.execute(select(*columns))}
     return Part(
-        rows=mirror.Rows.empty(),
+        rows=mirror.Rows.joined([]),
         names=names,
         sessions=_sessions(connection),
         environments=_environments(connection),

@@ -1,7 +1,8 @@
 """A copy of a database's runs as arrays, so that the next reader asks for the new rows only.
 
 Runs are added and never changed, so what was read once holds as long as the database has it. A mirror is a cache: damaged,
-outdated or unwritable, it costs time and nothing else.
+outdated or unwritable, it costs time and nothing else. Each column is a file that grows; an index says how much of each file
+counts, with its checksum, so that bytes of a writer that was killed are nobody's.
 """
 
 from __future__ import annotations
@@ -24,19 +25,24 @@ import numpy as np
 from coiled_runtime_cli.core.history import PHASE_OUTCOMES
 from coiled_runtime_cli.core.record import MEASURES, OUTCOMES
 
+try:
+    import fcntl
+except ImportError:  # Windows has no flock: what two writers at once make of a mirror there fails its checksums
+    fcntl = None  # type: ignore[assignment]
+
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
     from sqlalchemy import Engine
 
-#: What the arrays mean: mirrors in which they mean something else are read no more. The number is that of the files' form.
-_LAYOUT = [3, list(MEASURES), list(OUTCOMES), list(PHASE_OUTCOMES)]
+#: What the columns mean: mirrors in which they mean something else are read no more. The number is that of the files' form.
+_LAYOUT = [4, list(MEASURES), list(OUTCOMES), list(PHASE_OUTCOMES)]
 
-#: Portions of a mirror beyond which they become one, and mirrors that are kept.
-_PORTIONS, _MIRRORS = 12, 5
+#: Mirrors that are kept.
+_MIRRORS = 5
 
-_INDEX, _NOTES = "index.json", "notes.json"
+_INDEX, _LOCK, _NOTES = "index.json", ".lock", "notes.jsonl"
 
 #: How a mirror's folder is called; in the cache's folder nothing else is ever removed.
 _NAME = re.compile(r"[0-9a-f]{20}")
@@ -45,19 +51,19 @@ _TYPES: dict[str, Any] = {
     "uuid": "V16",
     "repeat": np.int16,
     "profiled": np.bool_,
-    "values": np.float64,
     "metric_value": np.float64,
     **dict.fromkeys(("outcome", "setup", "call", "teardown"), np.uint8),
+    **dict.fromkeys((f"values-{measure}" for measure in MEASURES), np.float64),
 }
 
 
 @dataclass(slots=True)
 class Rows:
-    """Runs of one database by key. Other rows are pointed to by their keys, -1 for none."""
+    """Rows of a database's run table in the order of their keys, and the metrics that these runs recorded."""
 
     key: NDArray[np.int64]
     uuid: NDArray[np.void]
-    session: NDArray[np.int64]
+    session: NDArray[np.int64]  # keys of other tables, -1: none
     benchmark: NDArray[np.int64]
     environment: NDArray[np.int64]
     cluster: NDArray[np.int64]
@@ -69,38 +75,40 @@ class Rows:
     profiled: NDArray[np.bool_]
     start: NDArray[np.int64]
     end: NDArray[np.int64]
-    values: NDArray[np.float64]  # a row per measure, a column per run
     metric_run: NDArray[np.int64]  # keys of runs, as often as they recorded something
     metric_info: NDArray[np.int64]
     metric_value: NDArray[np.float64]
-    notes: list[list[Any]] = field(default_factory=list)  # key of a run, failure, the four artefacts
+    values: tuple[NDArray[np.float64], ...]  # one per measure
+    notes: list[list[Any]] = field(default_factory=list)  # key, failure and artefacts of the few runs that have any
+
+    @classmethod
+    def of(cls, columns: Mapping[str, NDArray[Any]], notes: list[list[Any]]) -> Rows:
+        """Rows from :attr:`columns`."""
+        plain = {name: columns[name] for name in _PLAIN}
+        return cls(**plain, values=tuple(columns[f"values-{measure}"] for measure in MEASURES), notes=notes)
 
     @classmethod
     def joined(cls, parts: Sequence[Rows]) -> Rows:
         if len(parts) == 1:
             return parts[0]
         if not parts:
-            return cls.empty()
-        arrays = {name: np.concatenate([getattr(part, name) for part in parts], axis=-1) for name in _ARRAYS}
-        return cls(**arrays, notes=[note for part in parts for note in part.notes])
+            return cls.of({name: np.zeros(0, _TYPES.get(name, np.int64)) for name in _COLUMNS}, [])
+        columns = [part.columns for part in parts]
+        return cls.of(
+            {name: np.concatenate([each[name] for each in columns]) for name in _COLUMNS},
+            [note for part in parts for note in part.notes],
+        )
 
-    @classmethod
-    def empty(cls) -> Rows:
-        arrays: dict[str, Any] = {name: np.zeros(0, _TYPES.get(name, np.int64)) for name in _ARRAYS}
-        return cls(**{**arrays, "values": np.zeros((len(MEASURES), 0))})
-
-    def after(self, count: int) -> Rows:
-        """The rows beyond the first ``count``, with what belongs to them."""
-        first = self.key[count] if count < len(self.key) else np.iinfo(np.int64).max
-        mine = self.metric_run >= first
-        arrays = {
-            name: getattr(self, name)[mine] if name.startswith("metric_") else getattr(self, name)[..., count:]
-            for name in _ARRAYS
-        }
-        return Rows(**arrays, notes=[note for note in self.notes if note[0] >= first])
+    @property
+    def columns(self) -> dict[str, NDArray[Any]]:
+        """All arrays by the names of their files."""
+        columns = {name: getattr(self, name) for name in _PLAIN}
+        columns.update({f"values-{measure}": each for measure, each in zip(MEASURES, self.values, strict=True)})
+        return columns
 
 
-_ARRAYS = tuple(each.name for each in fields(Rows) if each.name != "notes")
+_PLAIN = tuple(each.name for each in fields(Rows) if each.name not in ("values", "notes"))
+_COLUMNS = (*_PLAIN, *(f"values-{measure}" for measure in MEASURES))
 
 
 class Mirror:
@@ -112,7 +120,7 @@ class Mirror:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._portions: list[list[Any]] = []  # folder and checksum of each
+        self._index: dict[str, Any] = {}
 
     @classmethod
     def of(cls, engine: Engine, cache: Path) -> Mirror | None:
@@ -135,50 +143,93 @@ class Mirror:
             index = json.loads((self._folder / _INDEX).read_bytes())
             if index["layout"] != _LAYOUT or not _mean_the_same(index["names"], names):
                 return None
-            portions = [[str(name), checksum] for name, checksum in index["portions"]]
-            if any(_checksum(self._folder / name) != checksum for name, checksum in portions):
+            files = self._folder / str(index["files"])
+            if any(_checksum(files / name, size) != checksum for name, (size, checksum) in index["extents"].items()):
                 return None
-            rows = Rows.joined([_read(self._folder / name) for name, _ in portions])
+            rows = _read(files, index["extents"])
         except (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError):
             return None
-        if len(rows.key) != index["count"] or not bool((rows.key[1:] > rows.key[:-1]).all()):
+        if len({len(column) for name, column in rows.columns.items() if not name.startswith("metric_")}) > 1:
             return None
-        self._portions = portions
+        if not bool((rows.key[1:] > rows.key[:-1]).all()):
+            return None
+        self._index = index
         with contextlib.suppress(OSError):
             os.utime(self._folder)
         return rows
 
-    def save(self, rows: Rows, *, fresh: int, names: Mapping[str, Mapping[int, str]]) -> None:
-        """Keep ``rows``, of which the last ``fresh`` are not in the mirror yet. A mirror that cannot be written is not."""
-        if not fresh:
-            return
-        again = fresh == len(rows.key) or len(self._portions) >= _PORTIONS
-        part = rows if again else rows.after(len(rows.key) - fresh)
-        written: list[Path] = []
-        try:
-            self._folder.mkdir(parents=True, exist_ok=True)
-            portion = Path(tempfile.mkdtemp(prefix="rows-", dir=self._folder))
-            written.append(portion)
-            _write(part, portion)
-            portions = [*([] if again else self._portions), [portion.name, _checksum(portion)]]
-            number, temporary = tempfile.mkstemp(prefix=".index-", dir=self._folder)
-            written.append(Path(temporary))
-            last = {table: [max(keys, default=0), _digest(keys)] for table, keys in names.items()}
-            with os.fdopen(number, "w", encoding="ascii") as stream:
-                json.dump({"layout": _LAYOUT, "count": len(rows.key), "names": last, "portions": portions}, stream)
-            Path(temporary).replace(self._folder / _INDEX)
-            written.clear()
-            self._clean({name for name, _ in portions})
-        except OSError:
-            return
-        finally:
-            for each in written:
-                _remove(each)
+    def add(self, known: Rows | None, fresh: Rows, names: Mapping[str, Mapping[int, str]]) -> Rows:
+        """All rows: those ``known`` from :meth:`load` with ``fresh`` ones after them, which are in the mirror afterwards.
 
-    def _clean(self, portions: set[str]) -> None:
+        A mirror that cannot be written, or is being written by another, stays as it is.
+        """
+        if not len(fresh.key):
+            return fresh if known is None else known
+        with contextlib.suppress(OSError):
+            self._folder.mkdir(parents=True, exist_ok=True)
+            with self._alone() as alone:
+                if alone and known is None:
+                    self._begin(fresh, names)
+                    return fresh
+                if alone and known is not None and self._still():
+                    self._extend(fresh, names)
+                    # where it lies, which saves copying all that was known
+                    return _read(self._folder / self._index["files"], self._index["extents"])
+        return fresh if known is None else Rows.joined([known, fresh])
+
+    def _begin(self, rows: Rows, names: Mapping[str, Mapping[int, str]]) -> None:
+        files = Path(tempfile.mkdtemp(prefix="rows-", dir=self._folder))
+        try:
+            extents = _append(files, dict.fromkeys((*_COLUMNS, _NOTES), (0, 0)), rows)
+            self._save_index(files.name, extents, names)
+        except BaseException:
+            _remove(files)
+            raise
+        self._clean()
+
+    def _extend(self, rows: Rows, names: Mapping[str, Mapping[int, str]]) -> None:
+        files = self._folder / self._index["files"]
+        extents = {name: (size, checksum) for name, (size, checksum) in self._index["extents"].items()}
+        self._save_index(files.name, _append(files, extents, rows), names)
+        self._clean()
+
+    def _still(self) -> bool:
+        """Whether the index on disk is the one that was loaded."""
+        with contextlib.suppress(OSError, ValueError):
+            return bool(json.loads((self._folder / _INDEX).read_bytes()) == self._index)
+        return False
+
+    def _save_index(
+        self, files: str, extents: Mapping[str, tuple[int, int]], names: Mapping[str, Mapping[int, str]]
+    ) -> None:
+        known = {table: [max(keys, default=0), _digest(keys)] for table, keys in names.items()}
+        index = {"layout": _LAYOUT, "names": known, "files": files, "extents": extents}
+        number, temporary = tempfile.mkstemp(prefix=".index-", dir=self._folder)
+        try:
+            with os.fdopen(number, "w", encoding="ascii") as stream:
+                json.dump(index, stream)
+            Path(temporary).replace(self._folder / _INDEX)
+        except BaseException:
+            _remove(Path(temporary))
+            raise
+        self._index = json.loads(json.dumps(index))
+
+    @contextlib.contextmanager
+    def _alone(self) -> Iterator[bool]:
+        """Whether nobody else writes to the mirror, and will not until this ends."""
+        with (self._folder / _LOCK).open("a") as stream:
+            alone = True
+            if fcntl is not None:
+                try:
+                    fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except OSError:
+                    alone = False
+            yield alone
+
+    def _clean(self) -> None:
         """Remove what the index does not name, and the mirrors that were not used for longest."""
         for each in self._folder.iterdir():
-            if each.name not in portions and each.name != _INDEX:
+            if each.name not in (self._index["files"], _INDEX, _LOCK):
                 _remove(each)
         mirrors = [each for each in self._folder.parent.iterdir() if _NAME.fullmatch(each.name)]
         mirrors.sort(key=lambda each: each.stat().st_mtime, reverse=True)
@@ -187,28 +238,41 @@ class Mirror:
                 _remove(each)
 
 
-def _write(rows: Rows, folder: Path) -> None:
-    for name in _ARRAYS:
-        np.save(folder / f"{name}.npy", np.ascontiguousarray(getattr(rows, name)), allow_pickle=False)
-    (folder / _NOTES).write_text(json.dumps(rows.notes), encoding="ascii")
+def _append(folder: Path, extents: Mapping[str, tuple[int, int]], rows: Rows) -> dict[str, tuple[int, int]]:
+    """Write rows after the bytes that count, over any that do not; return what counts then, with its checksum."""
+    notes = "".join(json.dumps(note) + "\n" for note in rows.notes).encode("ascii")
+    content: dict[str, Any] = {name: np.ascontiguousarray(array) for name, array in rows.columns.items()}
+    found = {}
+    for name, (size, checksum) in extents.items():
+        raw = notes if name == _NOTES else content[name].tobytes()
+        with (folder / name).open("r+b" if size else "wb") as stream:
+            stream.truncate(size)
+            stream.seek(size)
+            stream.write(raw)
+        found[name] = (size + len(raw), zlib.crc32(raw, checksum))
+    return found
 
 
-def _read(folder: Path) -> Rows:
-    """The arrays where they lie: a page of them is read when it is looked at."""
-    notes = json.loads((folder / _NOTES).read_bytes())
-    return Rows(
-        **{name: np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False) for name in _ARRAYS}, notes=notes
-    )
+def _read(folder: Path, extents: Mapping[str, Sequence[int]]) -> Rows:
+    """The columns where they lie: a page of them is read when it is looked at."""
+    columns: dict[str, NDArray[Any]] = {}
+    for name in _COLUMNS:
+        kind = np.dtype(_TYPES.get(name, np.int64))
+        count = extents[name][0] // kind.itemsize
+        columns[name] = np.memmap(folder / name, kind, "r", shape=(count,)) if count else np.zeros(0, kind)
+    with (folder / _NOTES).open("rb") as stream:
+        notes = [json.loads(line) for line in stream.read(extents[_NOTES][0]).splitlines()]
+    return Rows.of(columns, notes)
 
 
-def _checksum(folder: Path) -> int:
-    """Of a portion's files: what a power cut or a failing disk left of them must not pass for a history."""
-    checksum = 0
-    for name in (*(f"{array}.npy" for array in _ARRAYS), _NOTES):
-        with (folder / name).open("rb") as stream:
-            while chunk := stream.read(2**18):
-                checksum = zlib.crc32(chunk, checksum)
-    return checksum
+def _checksum(file: Path, size: int) -> int | None:
+    """Of the bytes that count: what a power cut or a failing disk left of them must not pass for a history."""
+    checksum, left = 0, size
+    with file.open("rb") as stream:
+        while left and (chunk := stream.read(min(left, 2**18))):
+            checksum = zlib.crc32(chunk, checksum)
+            left -= len(chunk)
+    return None if left else checksum
 
 
 def _mean_the_same(known: Mapping[str, Any], names: Mapping[str, Mapping[int, str]]) -> bool:
