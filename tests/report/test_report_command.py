@@ -258,7 +258,7 @@ def test_a_smaller_bundle_of_plotly_is_shipped_where_it_can_draw_everything(meas
     bundle = measured.folder / "a bundle.js"
     bundle.write_text("/**\n* plotly.js (cartesian - minified) v4.1.1\n*/\nwindow.Plotly = {};\n")
     assert measured.run("report", "--plotly", "a bundle.js").returncode == 0
-    assert (measured.folder / "site" / "static" / "plotly.min.js").read_text() == bundle.read_text()
+    assert (measured.folder / "site" / "static" / "plotly.min.js").read_text().endswith(bundle.read_text())
     bundle.write_text("/**\n* plotly.js (basic - minified) v4.1.1\n*/\n")
     done = measured.run("report", "--plotly", "a bundle.js")
     assert done.returncode == 2
