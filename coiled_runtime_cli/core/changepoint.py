@@ -42,7 +42,7 @@ _PENALTY = 4.0
 _EXACT = 512
 
 #: Series that go through the recursion together: their arrays have to stay in the processor's cache.
-_TOGETHER = 32
+_TOGETHER = 64
 
 #: A level that lasts no longer between two that are alike is a burst: five runs, and one that chance has added.
 _BURST = 6
