@@ -1,0 +1,232 @@
+"""A folder as a store: on this machine, or on a share that several have mounted."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import os
+import shutil
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from coiled_runtime_cli.errors import RemoteError, UsageError
+from coiled_runtime_cli.sync.store import PROBE, Head, Listed, MissingObjectError, OversizedObjectError, Usage, is_safe
+
+try:
+    import fcntl
+except ImportError:  # Windows: two publishers at once are then told apart by their etags alone
+    fcntl = None  # type: ignore[assignment]
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+#: Files of this prefix are not objects: they are being written, or were when their writer was killed.
+_HIDDEN = "."
+_LOCK = ".lock"
+
+#: What the file systems without hard links answer.
+_NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EXDEV}
+
+
+class FolderStore:
+    """Objects as files. One appears under its name when it is whole and on the disk, as the only one of that name."""
+
+    def __init__(self, root: Path) -> None:
+        self.usage = Usage()
+        self._root = root
+
+    @property
+    def name(self) -> str:
+        return str(self._root)
+
+    def list(self, prefix: str) -> Iterator[Listed]:
+        self.usage.requests += 1
+        with self._errors():
+            yield from self._found(prefix)
+
+    def _found(self, prefix: str) -> Iterator[Listed]:
+        top = self._root.joinpath(*prefix.split("/")[:-1])
+        found = []
+        for folder, names, files in os.walk(top, onerror=_unless_missing):
+            names[:] = [name for name in names if not name.startswith(_HIDDEN)]
+            for name in files:
+                path = Path(folder, name)
+                key = path.relative_to(self._root).as_posix()
+                if not name.startswith(_HIDDEN) and key.startswith(prefix):
+                    with contextlib.suppress(FileNotFoundError):
+                        found.append(Listed(key, path.stat().st_size))
+        yield from sorted(found, key=lambda each: each.key)
+
+    def head(self, key: str) -> Head | None:
+        self.usage.requests += 1
+        with self._errors():
+            try:
+                return _head(self._path(key))
+            except FileNotFoundError:
+                return None
+
+    def get(self, key: str, *, limit: int) -> bytes:
+        self.usage.requests += 1
+        with self._errors(), self._opened(key) as stream:
+            content: bytes = stream.read(limit + 1)
+        if len(content) > limit:
+            raise OversizedObjectError(f"{self.name}: {key} has more than {limit:,} bytes")
+        self.usage.received += len(content)
+        return content
+
+    def download(self, key: str, target: Path) -> Head:
+        self.usage.requests += 1
+        with self._errors(), self._opened(key) as stream:
+            try:
+                with target.open("wb") as copy:
+                    shutil.copyfileobj(stream, copy, 2**20)
+                # of the very file that was read: a publisher may have put another in its place since
+                head = _head_of(os.fstat(stream.fileno()))
+            except BaseException:
+                target.unlink(missing_ok=True)
+                raise
+        self.usage.received += head.size
+        return head
+
+    def put(
+        self,
+        key: str,
+        content: bytes | Path,
+        *,
+        absent: bool = False,
+        match: str | None = None,
+        metadata: Mapping[str, str] | None = None,  # noqa: ARG002 - a file has none, and an answer from a folder is not lost
+    ) -> bool:
+        self.usage.requests += 1
+        target = self._path(key)
+        with self._errors():
+            target.parent.mkdir(parents=True, exist_ok=True)
+            number, name = tempfile.mkstemp(prefix=f"{_HIDDEN}{target.name[:40]}-", dir=target.parent)
+            temporary = Path(name)
+            try:
+                with os.fdopen(number, "wb") as stream:
+                    size = _write(stream, content)
+                temporary.chmod(0o666 & ~_umask())
+                stored = self._place(temporary, target, absent=absent, match=match)
+            finally:
+                temporary.unlink(missing_ok=True)
+            if stored:
+                _sync_folder(target.parent)
+                self.usage.sent += size
+        return stored
+
+    def delete(self, key: str) -> None:
+        self.usage.requests += 1
+        with self._errors():
+            self._path(key).unlink(missing_ok=True)
+
+    def is_conditional(self) -> bool:
+        self.delete(PROBE)
+        answers = [self.put(PROBE, b"", absent=True) for _ in range(2)]
+        self.delete(PROBE)
+        return answers == [True, False]
+
+    def _place(self, temporary: Path, target: Path, *, absent: bool, match: str | None) -> bool:
+        if absent:
+            try:
+                os.link(temporary, target)
+            except FileExistsError:
+                return False
+            except OSError as error:
+                if error.errno not in _NO_LINKS:
+                    raise
+                with self._locked():
+                    if target.exists():
+                        return False
+                    temporary.replace(target)
+            return True
+        with self._locked():
+            if match is not None:
+                try:
+                    there = _head(target).etag
+                except FileNotFoundError:
+                    return False
+                if there != match:
+                    return False
+            temporary.replace(target)
+        return True
+
+    @contextlib.contextmanager
+    def _locked(self) -> Iterator[None]:
+        """Between looking and replacing nobody else may do so."""
+        with (self._root / _LOCK).open("a") as stream:
+            if fcntl is not None:
+                fcntl.flock(stream, fcntl.LOCK_EX)
+            yield
+
+    @contextlib.contextmanager
+    def _opened(self, key: str) -> Iterator[_Binary]:
+        try:
+            stream = self._path(key).open("rb")
+        except (FileNotFoundError, NotADirectoryError) as error:
+            raise MissingObjectError(f"{self.name} has no {key}") from error
+        with stream:
+            yield stream
+
+    def _path(self, key: str) -> Path:
+        if not is_safe(key):
+            raise UsageError(f"{key!r} is no name for an object")
+        return self._root / key
+
+    @contextlib.contextmanager
+    def _errors(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise RemoteError(
+                f"{self.name}: {error.strerror or error}", hint="is the folder there, and may you write to it?"
+            ) from error
+
+
+if TYPE_CHECKING:
+    from typing import BinaryIO as _Binary
+
+
+def _unless_missing(error: OSError) -> None:
+    if not isinstance(error, (FileNotFoundError, NotADirectoryError)):
+        raise error
+
+
+def _write(stream: _Binary, content: bytes | Path) -> int:
+    """Write all of it, and see it on the disk before anyone sees the file."""
+    if isinstance(content, Path):
+        with content.open("rb") as source:
+            shutil.copyfileobj(source, stream, 2**20)
+    else:
+        stream.write(content)
+    stream.flush()
+    os.fsync(stream.fileno())
+    return stream.tell()
+
+
+def _head(path: Path) -> Head:
+    return _head_of(path.stat())
+
+
+def _head_of(status: os.stat_result) -> Head:
+    # a file is never changed, only replaced by another: which one it is its number and time tell
+    told = f"{status.st_ino}-{status.st_mtime_ns}-{status.st_size}"
+    return Head(status.st_size, hashlib.sha256(told.encode()).hexdigest()[:32])
+
+
+def _sync_folder(path: Path) -> None:
+    """See the name on the disk, too, where the system can."""
+    with contextlib.suppress(OSError):
+        number = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(number)
+        finally:
+            os.close(number)
+
+
+def _umask() -> int:
+    mask = os.umask(0o022)
+    os.umask(mask)
+    return mask
