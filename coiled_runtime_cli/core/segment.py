@@ -1,0 +1,211 @@
+"""A segment: one finished session with all that belongs to it, as bytes that are the same on every machine.
+
+Lines of JSON. The first is the header: format, version, the revision of the schema that the rows are of, the session, and how
+many rows of each table follow; then the rows, by table and natural key. Rows refer to one another by natural keys, never by
+numbers that mean something in one database only. A segment is named by its session and by the hash of its bytes before they
+are compressed, since compressed ones differ between builds of zlib. Nothing in a segment can be executed.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import itertools
+import json
+import math
+import re
+import zlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    Row = Mapping[str, Any]
+
+FORMAT, VERSION = "crt-segment", 1
+
+#: Where all segments are.
+PREFIX = "segments/v1/"
+
+#: Bytes that a segment may have, compressed and not: a session of 150 runs has 30 kB and 200 kB.
+MOST_PACKED, MOST = 64 * 2**20, 512 * 2**20
+
+_NAME = re.compile(
+    r"segments/v1/(?P<day>\d{4}-\d{2}-\d{2}|unknown)/(?P<session>[A-Za-z0-9_][A-Za-z0-9_-]{0,79})-(?P<hash>[0-9a-f]{16})\.jsonl\.gz"
+)
+_PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,79}")
+_DAY = re.compile(r"\d{4}-\d{2}-\d{2}(?=T|$)")
+_TABLE = re.compile(r"[a-z][a-z_]{0,40}")
+_REVISION = re.compile(r"[0-9a-f]{12}")
+
+
+class SegmentError(ValueError):
+    """The bytes are no segment, or not the one that their name promises."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Segment:
+    """``session`` is its row; ``tables`` the rows of what belongs to it, as JSON values; ``started`` is ISO 8601 in UTC."""
+
+    revision: str
+    session: Row
+    tables: Mapping[str, Sequence[Row]]
+
+    @property
+    def id(self) -> str:
+        return str(self.session["id"])
+
+
+@dataclass(frozen=True, slots=True)
+class Name:
+    """What a key says of its segment. ``session`` is its id, or stands for one that could not be part of a key."""
+
+    day: str
+    session: str
+    hash: str
+
+
+def to_bytes(segment: Segment) -> bytes:
+    """The one spelling of a segment. Raises ValueError where a value is no JSON."""
+    tables = {table: sorted(map(_line, rows)) for table, rows in sorted(segment.tables.items()) if rows}
+    header = {
+        "format": FORMAT,
+        "version": VERSION,
+        "revision": segment.revision,
+        "session": dict(segment.session),
+        "rows": {table: len(lines) for table, lines in tables.items()},
+    }
+    return "".join(
+        f"{line}\n" for line in (_line(header), *(each for lines in tables.values() for each in lines))
+    ).encode()
+
+
+def from_bytes(raw: bytes) -> Segment:
+    """Read a segment back. Raises SegmentError on what :func:`to_bytes` did not write, and on what a newer crt did."""
+    try:
+        lines = raw.decode("ascii").split("\n")
+        header = _object(lines[0])
+        if header.get("format") != FORMAT:
+            raise SegmentError("it does not begin as a segment does")
+        if header["version"] != VERSION:
+            raise SegmentError(f"it is of version {header['version']!r}, and this crt reads version {VERSION}")
+        segment = Segment(
+            revision=_matching(_REVISION, header["revision"]),
+            session=_with_id(header["session"]),
+            tables=_tables(header["rows"], lines[1:]),
+        )
+        same = to_bytes(segment) == raw
+    except SegmentError:
+        raise
+    except (KeyError, TypeError, IndexError, ValueError, RecursionError) as error:
+        raise SegmentError(f"it is damaged: {error}") from error
+    if not same:
+        raise SegmentError("it is not spelt as a segment is")
+    return segment
+
+
+def key_of(segment: Segment, raw: bytes) -> str:
+    """The key under which ``raw``, the bytes of the segment, lie in every store."""
+    day = _DAY.match(str(segment.session.get("started") or ""))
+    return f"{PREFIX}{day.group() if day else 'unknown'}/{session_part(segment.id)}-{_hash(raw)}.jsonl.gz"
+
+
+def session_part(session: str) -> str:
+    """How a session is called in a key: by its id, or by the hash of an id that no key may have."""
+    if _PLAIN.fullmatch(session):
+        return session
+    return f"_{hashlib.sha256(session.encode('utf-8', 'backslashreplace')).hexdigest()[:32]}"
+
+
+def parse_key(key: str) -> Name | None:
+    """What a key says; None for what is no segment's."""
+    found = _NAME.fullmatch(key)
+    return None if found is None else Name(found["day"], found["session"], found["hash"])
+
+
+def pack(raw: bytes) -> bytes:
+    return gzip.compress(raw, compresslevel=9, mtime=0)
+
+
+def unpack(key: str, packed: bytes, *, limit: int = MOST) -> bytes:
+    """The bytes of the segment of this key. Raises SegmentError where they are others, or more than ``limit``."""
+    name = parse_key(key)
+    if name is None:
+        raise SegmentError("its name is none of a segment")
+    reader = zlib.decompressobj(wbits=31)
+    try:
+        raw = reader.decompress(packed, limit + 1)
+    except zlib.error as error:
+        raise SegmentError(f"it cannot be unpacked: {error}") from error
+    if len(raw) > limit:
+        raise SegmentError(f"it unpacks to more than {limit:,} bytes")
+    if not reader.eof or reader.unused_data:
+        raise SegmentError("it ends too early, or too late")
+    if _hash(raw) != name.hash:
+        raise SegmentError("its content is not what its name says")
+    return raw
+
+
+def number(value: float | None) -> float | str | None:
+    """A measured value as JSON, which has no word for those that are not finite."""
+    if value is None or math.isfinite(value):
+        return value
+    return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+
+
+def from_number(value: Any) -> float | None:
+    """Raises SegmentError on what :func:`number` did not make."""
+    if value is None or (isinstance(value, (int, float)) and not isinstance(value, bool)):
+        return value
+    if value in ("NaN", "Infinity", "-Infinity"):
+        return float(value)
+    raise SegmentError(f"{value!r} is no number")
+
+
+def row_hash(row: Row) -> str:
+    """Of two rows that should be one the larger hash stays: in whatever order they come, on every machine the same."""
+    return hashlib.sha256(_line(row).encode()).hexdigest()
+
+
+def _line(value: Any) -> str:
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+
+
+def _hash(raw: bytes) -> str:
+    return hashlib.sha256(raw).hexdigest()[:16]
+
+
+def _object(line: str) -> dict[str, Any]:
+    value = json.loads(line)
+    if not isinstance(value, dict):
+        raise SegmentError("a line of it is no object")
+    return value
+
+
+def _matching(pattern: re.Pattern[str], value: Any) -> str:
+    if not isinstance(value, str) or not pattern.fullmatch(value):
+        raise SegmentError(f"{str(value)[:60]!r} has no place in a header")
+    return value
+
+
+def _with_id(session: Any) -> dict[str, Any]:
+    if not isinstance(session, dict) or not isinstance(session.get("id"), str):
+        raise SegmentError("its session has no id")
+    return session
+
+
+def _tables(counts: Any, lines: Sequence[str]) -> dict[str, tuple[dict[str, Any], ...]]:
+    if not isinstance(counts, dict) or lines[-1]:
+        raise SegmentError("it ends too early")
+    rows: Iterator[str] = iter(lines[:-1])
+    tables = {}
+    for table, count in counts.items():
+        if not isinstance(count, int) or isinstance(count, bool) or not 0 < count < len(lines):
+            raise SegmentError("it has not the rows that its header promises")
+        tables[_matching(_TABLE, table)] = tuple(map(_object, itertools.islice(rows, count)))
+        if len(tables[table]) != count:
+            raise SegmentError("it has not the rows that its header promises")
+    if next(rows, None) is not None:
+        raise SegmentError("it has more rows than its header promises")
+    return tables
