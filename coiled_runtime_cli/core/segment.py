@@ -86,10 +86,7 @@ def from_bytes(raw: bytes) -> Segment:
     try:
         lines = raw.decode("ascii").split("\n")
         header = _object(lines[0])
-        if header.get("format") != FORMAT:
-            raise SegmentError("it does not begin as a segment does")
-        if header["version"] != VERSION:
-            raise SegmentError(f"it is of version {header['version']!r}, and this crt reads version {VERSION}")
+        _check_version(header)
         segment = Segment(
             revision=_matching(_REVISION, header["revision"]),
             session=_with_id(header["session"]),
@@ -181,6 +178,13 @@ def _object(line: str) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise SegmentError("a line of it is no object")
     return value
+
+
+def _check_version(header: Mapping[str, Any]) -> None:
+    if header.get("format") != FORMAT:
+        raise SegmentError("it does not begin as a segment does")
+    if header.get("version") != VERSION:
+        raise SegmentError(f"it is of version {header.get('version')!r}, and this crt reads version {VERSION}")
 
 
 def _matching(pattern: re.Pattern[str], value: Any) -> str:
