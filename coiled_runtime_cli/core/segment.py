@@ -68,7 +68,7 @@ class Name:
 
 def to_bytes(segment: Segment) -> bytes:
     """The one spelling of a segment. Raises ValueError where a value is no JSON."""
-    tables = {table: sorted(map(_line, rows)) for table, rows in sorted(segment.tables.items()) if rows}
+    tables = {table: sorted(map(spelling, rows)) for table, rows in sorted(segment.tables.items()) if rows}
     header = {
         "format": FORMAT,
         "version": VERSION,
@@ -77,7 +77,7 @@ def to_bytes(segment: Segment) -> bytes:
         "rows": {table: len(lines) for table, lines in tables.items()},
     }
     return "".join(
-        f"{line}\n" for line in (_line(header), *(each for lines in tables.values() for each in lines))
+        f"{line}\n" for line in (spelling(header), *(each for lines in tables.values() for each in lines))
     ).encode()
 
 
@@ -162,10 +162,11 @@ def from_number(value: Any) -> float | None:
 
 def row_hash(row: Row) -> str:
     """Of two rows that should be one the larger hash stays: in whatever order they come, on every machine the same."""
-    return hashlib.sha256(_line(row).encode()).hexdigest()
+    return hashlib.sha256(spelling(row).encode()).hexdigest()
 
 
-def _line(value: Any) -> str:
+def spelling(value: Any) -> str:
+    """The one way to write a JSON value. Raises ValueError where it is none."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
 
 
