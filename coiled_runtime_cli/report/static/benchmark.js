@@ -415,11 +415,9 @@
         await crt.draw(chart, figures[key], this.units);
       };
       select.addEventListener("change", () => show().catch((error) => crt.complain(section, error)));
-      new IntersectionObserver((entries, observer) => {
-        if (!entries.some((entry) => entry.isIntersecting)) return;
-        observer.disconnect();
-        show().catch((error) => crt.complain(section, error));
-      }, { rootMargin: "200px" }).observe(chart);
+      // a little later, when there is nothing else to do: it is there when somebody scrolls to it, or prints the page
+      const idle = window.requestIdleCallback || ((then) => then());
+      setTimeout(() => idle(() => show().catch((error) => crt.complain(section, error))), 1000);
     }
 
     /** The runs that the chart shows, as a table: the newest first, at most 500 of them. */
