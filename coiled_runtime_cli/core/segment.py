@@ -44,6 +44,10 @@ class SegmentError(ValueError):
     """The bytes are no segment, or not the one that their name promises."""
 
 
+class NewerSegmentError(SegmentError):
+    """A newer crt wrote it: this one cannot know what it says."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Segment:
     """``session`` is its row; ``tables`` the rows of what belongs to it, as JSON values; ``started`` is ISO 8601 in UTC."""
@@ -55,6 +59,15 @@ class Segment:
     @property
     def id(self) -> str:
         return str(self.session["id"])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Applied:
+    """What applying a segment did. ``conflicts`` are UUIDs of runs that the database had with other content."""
+
+    new: int = 0
+    known: int = 0
+    conflicts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,8 +197,11 @@ def _object(line: str) -> dict[str, Any]:
 def _check_version(header: Mapping[str, Any]) -> None:
     if header.get("format") != FORMAT:
         raise SegmentError("it does not begin as a segment does")
-    if header.get("version") != VERSION:
-        raise SegmentError(f"it is of version {header.get('version')!r}, and this crt reads version {VERSION}")
+    version = header.get("version")
+    if isinstance(version, int) and not isinstance(version, bool) and version > VERSION:
+        raise NewerSegmentError(f"it is of version {version}, and this crt reads version {VERSION}")
+    if version != VERSION:
+        raise SegmentError(f"it is of version {version!r}, and this crt reads version {VERSION}")
 
 
 def _matching(pattern: re.Pattern[str], value: Any) -> str:

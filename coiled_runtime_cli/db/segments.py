@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import JSON, Boolean, Float, Integer, Text, delete, insert, select, tuple_, update
 
-from coiled_runtime_cli.core.segment import Segment, SegmentError, from_number, number, row_hash, spelling
+from coiled_runtime_cli.core.segment import Applied, Segment, SegmentError, from_number, number, row_hash, spelling
 from coiled_runtime_cli.db import models
 from coiled_runtime_cli.db.engine import stored_revisions, writing
 from coiled_runtime_cli.db.errors import database_errors, shown
@@ -70,15 +70,6 @@ _RUN = _Kind(
 #: Each before those that point to it. Recorded metrics are part of their run.
 _SHARED = (_ENVIRONMENT, _CLUSTER_SPEC, _SOURCE, _BENCHMARK, _METRIC_INFO)
 _KINDS = {kind.name: kind for kind in (*_SHARED, _CLUSTER, _RUN)}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Applied:
-    """What applying a segment did. ``conflicts`` are UUIDs of runs that the database had with other content."""
-
-    new: int = 0
-    known: int = 0
-    conflicts: tuple[str, ...] = ()
 
 
 def read_segment(engine: Engine, session: str) -> Segment:
