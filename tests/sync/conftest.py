@@ -115,7 +115,7 @@ def _has_bucket(address: str) -> bool:
 @pytest.fixture(scope="session")
 def moto() -> Iterator[str]:
     """The address of moto's server: quick, and right as long as one asks at a time."""
-    pytest.importorskip("moto.server", reason="pip install 'moto[s3,server]'")
+    pytest.importorskip("moto.server", reason="pip install 'moto[s3]' flask flask-cors")
     (port,) = free_ports(1)
     program = Path(sys.executable).with_name("moto_server")
     process = subprocess.Popen(
