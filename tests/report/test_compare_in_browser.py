@@ -273,3 +273,36 @@ def test_tpch_names_the_engines(opened: Callable[..., Any]) -> None:
     page.wait_for_selector("#relative .js-plotly-plot, #relative .main-svg")
     assert page.locator(".answer-sentence").first.inner_text().startswith("dask takes")
     assert page.locator("thead th").all_inner_texts() == ["Query", "dask", "duckdb"]
+
+
+def test_a_change_without_an_interval_is_a_whole_dot(opened: Callable[..., Any]) -> None:
+    page = opened("compare.html#a=label:old&b=label:new", 2)
+    dots = page.evaluate(
+        """[...document.querySelectorAll('#tests .range circle')].map((dot) => {
+          const [here, around] = [dot.getBoundingClientRect(), dot.ownerSVGElement.getBoundingClientRect()];
+          return here.left >= around.left && here.right <= around.right;
+        })"""
+    )
+    assert dots == [True] * 5
+
+
+def test_failures_that_say_nothing_do_not_bury_those_that_do(browser: Any, new_story: Any, tmp_path: Path) -> None:
+    story, names = new_story(), [f"test_{number}" for number in range(9)]
+    failed = {"outcome": "failed", "call_outcome": "failed", "failure": "AssertionError"}
+    for day in range(20):  # each fails once in twenty runs
+        story.session(
+            day, {name: dict(failed) if number == day else 1.0 for number, name in enumerate(names)}, label="old"
+        )
+    story.session(21, {name: dict(failed) if name == "test_7" else 1.0 for name in names}, label="new")
+    build.build(story.history(tmp_path / "a.db"), tmp_path / "site", build.Options())
+    page = browser.new_page()
+    page.goto(f"{(tmp_path / 'site' / 'compare.html').as_uri()}#a=label:old&b=label:new")
+    page.wait_for_selector("#failures table")
+    shown = page.locator("#failures table").first.inner_text()
+    assert "Failures in 9 tests" in page.inner_text("#failures h2")
+    assert shown.splitlines()[1].startswith("test_7") or "test_7" in shown
+    assert page.locator("#failures table").first.locator("tbody tr").count() == 5
+    assert page.inner_text("#failures details summary") == "4 more, no more uneven than chance has it"
+    page.click("#failures details summary")
+    assert page.locator("#failures details tbody tr").count() == 4
+    page.close()

@@ -8,6 +8,10 @@
   /* Tests of a chart at first: those that most is known of. */
   const CHARTED = 40;
 
+  /** Rows of failures that are shown whatever they say, and the chance below which any is. */
+  const FEW = 5;
+  const UNLIKELY = 0.2;
+
   crt.page("compare", async (main) => {
     const page = JSON.parse(main.querySelector("#page").textContent);
     const result = main.querySelector("#result");
@@ -301,7 +305,7 @@
       const finding = (each) => crt.stats.failures(each.a, each.b).p;
       failing.sort((one, other) => finding(one) - finding(other));
       if (failing.length) {
-        const rows = failing.map((each) =>
+        const row = (each) =>
           crt.el(
             "tr",
             {},
@@ -310,13 +314,21 @@
             crt.el("td", { class: "number", "data-value": String(each.b.failed / each.b.runs) }, share(each.b)),
             crt.el("td", {}, failure(each)),
             number(finding(each), shortP(finding(each))),
-          ),
-        );
+          );
+        const heads = ["Test", { text: "Failed in A", class: "number" }, { text: "Failed in B", class: "number" }, "Finding", { text: "By chance", class: "number" }];
+        // one failure of twenty runs against none of one says nothing: such rows must not bury those that do
+        const tells = (each, place) => place < FEW || each.b.failed || finding(each) < UNLIKELY;
+        const telling = failing.filter(tells);
+        const rest = failing.filter((each, place) => !tells(each, place));
+        const folded = rest.length
+          ? crt.el("details", { class: "lone" }, crt.el("summary", {}, `${rest.length} more, no more uneven than chance has it`), table(heads, rest.map(row), "Tests that failed as chance has it"))
+          : null;
         sections.push(
           block("failures", `Failures in ${plural(failing.length, "test")}`, [
             crt.el("p", { class: "note" }, "By chance: how often as many failures would fall so unevenly on the arms if both failed alike (Fisher's exact test)."),
-            table(["Test", { text: "Failed in A", class: "number" }, { text: "Failed in B", class: "number" }, "Finding", { text: "By chance", class: "number" }], rows, "Tests that failed in one arm or both"),
-          ]),
+            table(heads, telling.map(row), "Tests that failed in one arm or both"),
+            folded,
+          ].filter(Boolean)),
         );
       }
       if (facts.lone.length) {
@@ -390,8 +402,8 @@
       if (!facts.measured.length) return [];
       const { metric, listed } = facts;
       const bounds = listed
-        .filter((each) => each.comparison.low !== null)
-        .flatMap((each) => [Math.abs(Math.log(each.comparison.low)), Math.abs(Math.log(each.comparison.high))])
+        .flatMap(({ comparison }) => (comparison.low === null ? [comparison.ratio] : [comparison.low, comparison.high]))
+        .map((ratio) => Math.abs(Math.log(ratio)))
         .sort((one, other) => one - other);
       const far = Math.min(Math.max(bounds.length ? crt.stats.quantile(bounds, 0.95) : 0, Math.log(1.06)), Math.log(4));
       const rows = listed.map((each) => {

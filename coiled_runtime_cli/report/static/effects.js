@@ -138,7 +138,7 @@
 
   /* An interval as a bar between two times less and two times more, or whatever `far` says. */
   function range({ ratio, low, high, verdict }, far, smallest) {
-    const place = (value) => 60 + 58 * Math.max(-1, Math.min(1, Math.log(value) / far));
+    const place = (value) => 60 + 55 * Math.max(-1, Math.min(1, Math.log(value) / far));
     const parts = [
       crt.el("rect", { x: place(1 - smallest), y: 0, width: place(1 + smallest) - place(1 - smallest), height: 16, class: "range-same" }),
       crt.el("line", { x1: 60, x2: 60, y1: 0, y2: 16, class: "range-zero" }),
