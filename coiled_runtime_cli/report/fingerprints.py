@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 _START, _FACTOR, _SHIFT = np.uint64(0xCBF29CE484222325), np.uint64(0x9E3779B97F4A7C15), np.uint64(29)
 
+#: Runs that are done together: their numbers stay in the processor's cache.
+_TOGETHER = 16_384
+
 #: The columns that make a run what it is, beside its UUID and its values.
 _COLUMNS = ("outcome", "setup", "call", "teardown", "repeat", "profiled", "start", "end")
 
@@ -41,14 +44,18 @@ def run_numbers(history: History) -> Numbers:
         _told(runs.cluster, history.clusters, attrgetter(*_CLUSTER)),
         _told(runs.benchmark, history.benchmarks, lambda each: dataclasses.replace(each, source=None)),
     ]
-    for column in columns:
-        np.bitwise_xor(numbers, _bits(column), out=numbers)
-        _mix(numbers)
-    for key, array in runs.values.items():
-        of_metric = _bits(array) ^ number(key)
-        _mix(of_metric)
-        of_metric[~np.isfinite(array)] = 0
-        np.bitwise_xor(numbers, of_metric, out=numbers)
+    metrics = [(number(key), array) for key, array in runs.values.items()]
+    for start in range(0, len(runs), _TOGETHER):
+        part = slice(start, start + _TOGETHER)
+        mixed = numbers[part]
+        for column in columns:
+            np.bitwise_xor(mixed, _bits(column[part]), out=mixed)
+            _mix(mixed)
+        for key, array in metrics:
+            of_metric = _bits(array[part]) ^ key
+            _mix(of_metric)
+            of_metric[~np.isfinite(array[part])] = 0
+            np.bitwise_xor(mixed, of_metric, out=mixed)
     for row in noted_rows(history).tolist():
         numbers[row] ^= number(history.notes[runs.uuid[row].tobytes()])
     return numbers
