@@ -135,7 +135,7 @@ def parse_key(key: str) -> Name | None:
 
 
 def pack(raw: bytes) -> bytes:
-    return gzip.compress(raw, compresslevel=9, mtime=0)
+    return gzip.compress(raw, compresslevel=6, mtime=0)
 
 
 def unpack(key: str, packed: bytes, *, limit: int = MOST) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import sqlite3
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
@@ -63,6 +64,13 @@ def database_errors(target: Engine | str) -> Iterator[None]:
         if explained is None:
             raise
         raise explained from error
+    except (
+        sqlite3.Error
+    ) as error:  # of the driver itself, where it was asked for something that SQLAlchemy does not know
+        explained = _explain_sqlite(error, str(error), shown(target))
+        if explained is None:
+            raise
+        raise explained from error
 
 
 def _explain(error: DBAPIError, target: Engine | str) -> CrtError | None:
@@ -74,7 +82,7 @@ def _explain(error: DBAPIError, target: Engine | str) -> CrtError | None:
     return _explain_server(error, getattr(cause, "sqlstate", None), target)
 
 
-def _explain_sqlite(error: DBAPIError, said: str, name: str) -> CrtError | None:
+def _explain_sqlite(error: DBAPIError | sqlite3.Error, said: str, name: str) -> CrtError | None:
     if said.startswith(_SQLITE_NOT_A_DATABASE):
         return UsageError(f"not a SQLite database: {name}", hint="choose another file with --db, or move this one away")
     if said.startswith(_SQLITE_FULL):
@@ -97,7 +105,7 @@ def _explain_sqlite(error: DBAPIError, said: str, name: str) -> CrtError | None:
         )
     if said.startswith(_SQLITE_NO_TABLE):
         return ToolError(f"{name} lacks a table of crt: {said}", hint=f"crt db upgrade --db {name}")
-    if isinstance(error, IntegrityError | ProgrammingError):
+    if isinstance(error, IntegrityError | ProgrammingError | sqlite3.IntegrityError | sqlite3.ProgrammingError):
         return None
     return ToolError(f"SQLite cannot use {name}: {said}")
 

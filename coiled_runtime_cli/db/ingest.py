@@ -12,8 +12,10 @@ from sqlalchemy import Connection, Engine, func, insert, select, update
 from coiled_runtime_cli.core import record
 from coiled_runtime_cli.core.series import python_minor
 from coiled_runtime_cli.db import models
+from coiled_runtime_cli.db.apply import declare
 from coiled_runtime_cli.db.engine import writing
 from coiled_runtime_cli.db.errors import database_errors
+from coiled_runtime_cli.db.marks import forget_pushed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -150,6 +152,8 @@ class _Writer:
         self._store_metrics(new)
         self._store_aliases(session)
         self._settle(session, session_key)
+        if new:
+            forget_pushed(self._connection, [session])
         return len(new), len(told) - len(new)
 
     def shared(self) -> None:
@@ -248,22 +252,23 @@ class _Writer:
         self._store_sources({each[2]: told[each].source if each in told else None for each in wanted})
         table = models.Benchmark
         keys: dict[tuple[str, int, str], int] = {}
-        full: set[tuple[str, int, str]] = set()
+        lacking: dict[tuple[str, int, str], set[str]] = {}
+        columns = (table.key, table.id, table.epoch, table.source_hash, table.params, table.formerly)
 
         def look() -> None:
             for chunk in _chunks(sorted({each[0] for each in wanted})):
-                query = select(table.key, table.id, table.epoch, table.source_hash, table.params).where(
-                    table.id.in_(chunk)
-                )
-                for row in self._connection.execute(query):
+                for row in self._connection.execute(select(*columns).where(table.id.in_(chunk))):
                     keys[row.id, row.epoch, row.source_hash] = row.key
-                    if row.params is not None:
-                        full.add((row.id, row.epoch, row.source_hash))
+                    lacking[row.id, row.epoch, row.source_hash] = {
+                        name for name in ("params", "formerly") if getattr(row, name) is None
+                    }
 
         look()
         for each, line in told.items():
-            if each in keys and each not in full:
-                values = _benchmark_row(line, each)
+            values = _benchmark_row(line, each)
+            if each in keys and lacking[each] == {"formerly"}:  # from a time when nobody asked for it
+                values = {"formerly": values["formerly"]}
+            if each in keys and lacking[each]:
                 self._connection.execute(update(table).where(table.key == keys[each]).values(**values))
         missing = [each for each in wanted if each not in keys]
         self._insert(table, [_benchmark_row(told[each], each) for each in missing if each in told])
@@ -392,7 +397,6 @@ class _Writer:
         declared = _time(line.started) if line is not None else None
         if declared is None:
             return
-        table = models.Alias
         pairs = {
             (_text(former), _text(benchmark.id))
             for version, benchmark in self._told.benchmarks.items()
@@ -401,12 +405,7 @@ class _Writer:
             if former != benchmark.id
         }
         for former, current in sorted(pairs):
-            here = (table.former == former, table.current == current)
-            stored = self._connection.scalar(select(table.declared).where(*here))
-            if stored is None:
-                self._insert(table, [{"former": former, "current": current, "declared": declared}])
-            elif stored < declared:
-                self._connection.execute(update(table).where(*here).values(declared=declared))
+            declare(self._connection, former, current, declared)
 
     def _insert(self, table: type[models.Base], rows: Sequence[dict[str, Any]]) -> None:
         if rows:
@@ -470,13 +469,14 @@ def _benchmark_row(benchmark: record.Benchmark, version: tuple[str, int, str]) -
         "params": benchmark.params,
         "markers": list(benchmark.markers),
         "epoch_reason": _value(benchmark.epoch_reason),
+        "formerly": [_text(each) for each in benchmark.formerly],
     }
 
 
 def _placeholder_row(version: tuple[str, int, str]) -> dict[str, Any]:
     path, _, name = version[0].partition("::")
     guess = record.Benchmark(path=path, name=name, originalname=name.partition("[")[0].rpartition("::")[2])
-    return {**_benchmark_row(guess, version), "params": None, "markers": None}
+    return {**_benchmark_row(guess, version), "params": None, "markers": None, "formerly": None}
 
 
 def _present(fields: Mapping[str, Any], *, but: Mapping[str, Any] | None = None) -> dict[str, Any]:

@@ -8,6 +8,7 @@ import re
 import tempfile
 from argparse import Namespace
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
     from alembic.autogenerate.api import AutogenContext
     from alembic.config import Config
+    from alembic.script import ScriptDirectory
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,22 +163,29 @@ def scratch() -> Iterator[Connection]:
     with tempfile.TemporaryDirectory(prefix="crt-") as folder:
         engine = make_engine(str(Path(folder) / "scratch.db"))
         with engine.connect() as connection:
-            apply_all(connection)
+            apply_migrations(connection)
             yield connection
 
 
-def apply_all(connection: Connection) -> None:
-    """Run every migration on an empty database without Alembic's environment, which cannot be entered twice."""
+def apply_migrations(connection: Connection, *, since: str = "base", until: str = "heads") -> None:
+    """Run the migrations from one revision to another without Alembic's environment, which cannot be entered twice."""
     from alembic.migration import MigrationContext
     from alembic.operations import Operations
-    from alembic.script import ScriptDirectory
 
-    scripts = ScriptDirectory(str(migrations_folder()))
+    scripts = _scripts(migrations_folder())
     context = MigrationContext.configure(connection, opts=comparison())
     with Operations.context(context):
-        for script in reversed(list(scripts.walk_revisions())):
-            script.module.upgrade()
-    context.stamp(scripts, "heads")
+        for script in reversed(list(scripts.walk_revisions(since, until))):
+            if script.revision != since:
+                script.module.upgrade()
+    context.stamp(scripts, until)
+
+
+@lru_cache(maxsize=4)
+def _scripts(folder: Path) -> ScriptDirectory:
+    from alembic.script import ScriptDirectory
+
+    return ScriptDirectory(str(folder))
 
 
 def _config(connection: Connection) -> Config:

@@ -6,7 +6,7 @@ The schema is owned by the migrations in ``alembic/``; a change here goes with a
 
 from __future__ import annotations
 
-from datetime import datetime, timezone
+from datetime import date, datetime, timezone
 from typing import Annotated, Any
 
 from sqlalchemy import JSON, BigInteger, DateTime, Dialect, Float, ForeignKey, Index, MetaData, Text, UniqueConstraint
@@ -155,6 +155,7 @@ class Benchmark(Base):
     params: Mapped[Document | None]
     markers: Mapped[Document | None]
     epoch_reason: Mapped[str | None]
+    formerly: Mapped[Document | None] = mapped_column(comment="array of the ids that it had before")
 
 
 class Alias(Base):
@@ -244,3 +245,32 @@ class Bisection(Base):
     benchmark: Mapped[str | None] = mapped_column(comment="id of the benchmark; NULL: a command was measured")
     metric: Mapped[str]
     document: Mapped[Any] = mapped_column(JSON(none_as_null=True))
+
+
+class AppliedSegment(Base):
+    """A segment whose session is in this database, or was until it was pruned: it is not fetched again."""
+
+    __tablename__ = "applied_segment"
+
+    key: Mapped[str] = mapped_column(primary_key=True, comment="of the object in a remote")
+    session: Mapped[str] = mapped_column(comment="id of the session")
+
+
+class PushedSegment(Base):
+    """A session that is in a remote, whole. To lose such a row costs a push that finds everything there."""
+
+    __tablename__ = "pushed_segment"
+
+    remote: Mapped[str] = mapped_column(primary_key=True, comment="as its users name it, without credentials")
+    session: Mapped[str] = mapped_column(primary_key=True, comment="id of the session")
+    key: Mapped[str] = mapped_column(comment="of the object in the remote")
+
+
+class RemoteCatalog(Base):
+    """The catalog of a remote of which every segment is in this database: see core/catalog.py."""
+
+    __tablename__ = "remote_catalog"
+
+    remote: Mapped[str] = mapped_column(primary_key=True)
+    etag: Mapped[str]
+    through: Mapped[date] = mapped_column(comment="the last day (UTC) that it tells of")

@@ -41,10 +41,14 @@ class FolderStore:
     def name(self) -> str:
         return str(self._root)
 
-    def list(self, prefix: str) -> Iterator[Listed]:
-        self.usage.requests += 1
+    @property
+    def identity(self) -> str:
+        return str(self._root.absolute())
+
+    def list(self, prefix: str, *, after: str = "") -> Iterator[Listed]:
+        self.usage.add(requests=1)
         with self._errors():
-            yield from self._found(prefix)
+            yield from (each for each in self._found(prefix) if each.key > after)
 
     def _found(self, prefix: str) -> Iterator[Listed]:
         top = self._root.joinpath(*prefix.split("/")[:-1])
@@ -60,7 +64,7 @@ class FolderStore:
         yield from sorted(found, key=lambda each: each.key)
 
     def head(self, key: str) -> Head | None:
-        self.usage.requests += 1
+        self.usage.add(requests=1)
         with self._errors():
             try:
                 return _head(self._path(key))
@@ -68,16 +72,16 @@ class FolderStore:
                 return None
 
     def get(self, key: str, *, limit: int) -> bytes:
-        self.usage.requests += 1
+        self.usage.add(requests=1)
         with self._errors(), self._opened(key) as stream:
             content: bytes = stream.read(limit + 1)
         if len(content) > limit:
             raise OversizedObjectError(f"{self.name}: {key} has more than {limit:,} bytes")
-        self.usage.received += len(content)
+        self.usage.add(received=len(content))
         return content
 
     def download(self, key: str, target: Path) -> Head:
-        self.usage.requests += 1
+        self.usage.add(requests=1)
         with self._errors(), self._opened(key) as stream:
             try:
                 with target.open("wb") as copy:
@@ -87,7 +91,7 @@ class FolderStore:
             except BaseException:
                 target.unlink(missing_ok=True)
                 raise
-        self.usage.received += head.size
+        self.usage.add(received=head.size)
         return head
 
     def put(
@@ -99,7 +103,7 @@ class FolderStore:
         match: str | None = None,
         metadata: Mapping[str, str] | None = None,  # noqa: ARG002 - a file has none, and an answer from a folder is not lost
     ) -> bool:
-        self.usage.requests += 1
+        self.usage.add(requests=1)
         target = self._path(key)
         with self._errors():
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -114,11 +118,11 @@ class FolderStore:
                 temporary.unlink(missing_ok=True)
             if stored:
                 _sync_folder(target.parent)
-                self.usage.sent += size
+                self.usage.add(sent=size)
         return stored
 
     def delete(self, key: str) -> None:
-        self.usage.requests += 1
+        self.usage.add(requests=1)
         with self._errors():
             self._path(key).unlink(missing_ok=True)
 

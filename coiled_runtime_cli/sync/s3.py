@@ -80,8 +80,13 @@ class S3Store:
     def name(self) -> str:
         return f"s3://{self._bucket}/{self._prefix}".rstrip("/")
 
-    def list(self, prefix: str) -> Iterator[Listed]:
-        token: dict[str, str] = {}
+    @property
+    def identity(self) -> str:
+        address = str(self._client.meta.endpoint_url)
+        return self.name if ".amazonaws.com" in address else f"{self.name} at {address}"
+
+    def list(self, prefix: str, *, after: str = "") -> Iterator[Listed]:
+        token = {"StartAfter": self._prefix + after} if after else {}
         while True:
             page = self._ask("list_objects_v2", Prefix=self._prefix + prefix, **token)
             for each in page.get("Contents", ()):
@@ -107,7 +112,7 @@ class S3Store:
                 with self._interrupted(attempt):
                     content: bytes = body.read(limit + 1)
                     if len(content) == answer["ContentLength"]:
-                        self.usage.received += len(content)
+                        self.usage.add(received=len(content))
                         return content
         raise AssertionError("the last try raises or returns")
 
@@ -119,7 +124,7 @@ class S3Store:
                     for chunk in body.iter_chunks(2**20):
                         copy.write(chunk)
                     if copy.tell() == answer["ContentLength"]:
-                        self.usage.received += copy.tell()
+                        self.usage.add(received=copy.tell())
                         return _head(answer)
         except BaseException:
             target.unlink(missing_ok=True)
@@ -146,7 +151,7 @@ class S3Store:
                 self._ask("put_object", Key=self._key(key), Body=body, Metadata=dict(metadata or {}), **conditions)
         except (_UnmetError, MissingObjectError):  # an etag of what is not there any more is answered with 404
             return False
-        self.usage.sent += content.stat().st_size if isinstance(content, Path) else len(content)
+        self.usage.add(sent=content.stat().st_size if isinstance(content, Path) else len(content))
         return True
 
     def delete(self, key: str) -> None:
@@ -166,7 +171,7 @@ class S3Store:
         return self._prefix + key
 
     def _count(self, **_: Any) -> None:
-        self.usage.requests += 1
+        self.usage.add(requests=1)
 
     def _ask(self, operation: str, **parameters: Any) -> Any:
         """One request, and others in its place where the answer may change."""

@@ -6,6 +6,7 @@ Keys are relative to the remote's prefix and have ``/`` between their parts.
 from __future__ import annotations
 
 import re
+import threading
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -41,6 +42,14 @@ class Usage:
     requests: int = 0
     sent: int = 0
     received: int = 0
+    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
+
+    def add(self, *, requests: int = 0, sent: int = 0, received: int = 0) -> None:
+        """Of several threads at once nothing is left out."""
+        with self._lock:
+            self.requests += requests
+            self.sent += sent
+            self.received += received
 
 
 class MissingObjectError(RemoteError):
@@ -60,8 +69,15 @@ class Store(Protocol):
     def name(self) -> str:
         """The remote as a user writes it; without credentials."""
 
-    def list(self, prefix: str) -> Iterator[Listed]:
-        """The objects whose keys start with ``prefix``, by key. An object that is being written is not among them."""
+    @property
+    def identity(self) -> str:
+        """The remote as it is told from all others; without credentials."""
+
+    def list(self, prefix: str, *, after: str = "") -> Iterator[Listed]:
+        """The objects whose keys start with ``prefix`` and come after ``after``, by key.
+
+        An object that is being written is not among them.
+        """
 
     def head(self, key: str) -> Head | None:
         """What is known of an object; None where there is none."""
@@ -124,6 +140,8 @@ def open_store(
             )
         if not _BUCKET.fullmatch(bucket) or (prefix and not is_safe(prefix)):
             raise UsageError(f"{remote} names no bucket and prefix", hint="write s3://bucket/prefix")
+        if endpoint_url is not None and "@" in urlsplit(endpoint_url).netloc:
+            raise UsageError("the endpoint has credentials in it", hint="leave them to AWS_ACCESS_KEY_ID, or a profile")
         from coiled_runtime_cli.sync.s3 import S3Store
 
         return S3Store(bucket, prefix, endpoint_url=endpoint_url, profile=profile, region=region)

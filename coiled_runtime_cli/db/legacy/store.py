@@ -11,6 +11,7 @@ from sqlalchemy import Connection, func, insert, select, text, update
 from coiled_runtime_cli.core import record
 from coiled_runtime_cli.db import models
 from coiled_runtime_cli.db.legacy.rows import Measured, environment_row
+from coiled_runtime_cli.db.marks import forget_pushed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -237,6 +238,7 @@ class Store:
                 )
             )
         self._insert("run", _RUN_COLUMNS, rows)
+        forget_pushed(self._connection, sorted({run.session.id for run in runs if not run.session.fresh}))
 
     def _write_clusters(self, runs: Sequence[NewRun]) -> None:
         wanted: dict[str, NewRun] = {}
