@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sys
+import threading
 
 
 def main() -> None:
@@ -10,7 +12,13 @@ def main() -> None:
         from coiled_runtime_cli.cli import run
     except KeyboardInterrupt:  # before anything that could handle it is there
         sys.exit(130)
-    sys.exit(run(sys.argv[1:]))
+    code = run(sys.argv[1:])
+    if code in {4, 130} and any(
+        each is not threading.main_thread() and not each.daemon for each in threading.enumerate()
+    ):
+        # threads that wait for an answer of the network, which nobody needs any more: the interpreter would wait for them
+        os._exit(code)
+    sys.exit(code)
 
 
 if __name__ == "__main__":

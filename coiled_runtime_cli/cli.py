@@ -42,6 +42,7 @@ Examples:
   crt bench --suite parquet         measure the Parquet suite
   crt bench --list                  what there is to measure
   crt report --out site/ --open     the history as a site
+  crt sync push                     share what was measured
   crt config show --origin          every setting, and where it comes from
 
 The options above may also follow the command. crt COMMAND --help says more.
@@ -59,7 +60,8 @@ class _Command:
 _COMMANDS = {
     "bench": _Command("bench", "bench", "Run benchmarks, and store what they measure.", rest="--pytest-arg"),
     "report": _Command("report", "report", "Draw the history as a site: what changed, every benchmark, comparisons."),
-    "db": _Command("db", "app", "Look after the database of runs: upgrade, check, stamp."),
+    "sync": _Command("sync", "app", "Share the history through a bucket or a folder: push, pull, publish."),
+    "db": _Command("db", "app", "Look after the database: query, export, merge, import, prune, upgrade."),
     "config": _Command("config", "app", "Show the configuration, and where it comes from."),
 }
 

@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 #: Tables that belong to one command each, kept as they are written.
 COMMAND_TABLES = ("sync", "build", "report", "detect", "bisect")
 
+#: Keys of command tables that a variable may hold: ``CRT_SYNC_REMOTE`` is ``remote`` of ``[tool.crt.sync]``.
+SYNC_KEYS = ("remote", "endpoint_url", "profile", "region")
+
 #: Names that the predecessor's users have in their CI, in the order in which they are asked for.
 HISTORIC = {
     "db": ("DB_NAME",),
@@ -153,7 +156,12 @@ def load(
             continue
         files.append(file)
         _add_file(given, table, file, title)
+    written = given.get("sync")
     given.update(_from_environment(environ, folder))
+    if written is not None and given["sync"] is not written:
+        variables = given["sync"]
+        values_of_both = {**_table(written), **_table(variables)}
+        given["sync"] = _Given(values_of_both, f"{written.origin}, {variables.origin}", variables.place, None)
     for key, value in (flags or {}).items():
         if key not in KEYS:
             raise ValueError(unknown("key", key, KEYS))
@@ -182,6 +190,41 @@ def load(
     }
     origins = {key: each.origin for key, each in given.items()}
     return Config(**{**defaults, **values}, files=tuple(files), origins=origins)
+
+
+@dataclass(frozen=True, slots=True)
+class Remote:
+    """Where the shared history is; ``origin`` says who named it."""
+
+    remote: str
+    endpoint_url: str | None = None
+    profile: str | None = None
+    region: str | None = None
+    origin: str = "default"
+
+
+def remote(settings: Config, **flags: str | None) -> Remote:
+    """The remote as ``[tool.crt.sync]``, ``CRT_SYNC_*`` and flags (by the same keys) name it: by default a folder of the user's.
+
+    Raises UsageError on a key or a value that the table cannot have.
+    """
+    origin = settings.origin("sync")
+    for key, value in settings.sync.items():
+        if key not in SYNC_KEYS:
+            raise UsageError(f"sync.{key} ({origin}): {unknown('key', key, SYNC_KEYS)}")
+        if not isinstance(value, str) or not value.strip() or not value.isprintable():
+            raise UsageError(f"sync.{key} ({origin}): expected a text that is not empty, not {masked(repr(value))}")
+    given = {key: value for key, value in flags.items() if value is not None}
+    chosen = {**settings.sync, **given}
+    if "remote" in given and not given["remote"].lower().startswith("s3:"):
+        chosen = given  # a folder: what is configured of a bucket is not meant
+    if "remote" not in chosen:
+        folder = _home(os.environ, "XDG_DATA_HOME", ".local/share") / "crt" / "remote"
+        if set(given) - {"remote"}:
+            flag = "--" + min(given).replace("_", "-")
+            raise UsageError(f"{flag} is of a bucket, and none is named", hint="--remote s3://bucket/prefix")
+        return Remote(str(folder))
+    return Remote(**chosen, origin="--remote" if "remote" in given else origin)
 
 
 def user_file(environ: Mapping[str, str] | None = None) -> Path:
@@ -316,6 +359,8 @@ def _add_file(given: dict[str, _Given], table: dict[str, Any], file: Path, title
             raise UsageError(f"{file}: {unknown('key', written, KEYS)}", hint="crt config show lists every key")
         if key in TABLES:
             _check_table(key, value, file)
+            if key == "sync":
+                value = _with_absolute_remote(value, file)  # noqa: PLW2901
             weaker = given[key].value if key in given else {}
             value = {**(weaker if isinstance(weaker, dict) else {}), **value}  # noqa: PLW2901
         given[key] = _Given(value, title, f"{file}: {key}", file.absolute().parent)
@@ -333,11 +378,20 @@ def _check_table(key: str, value: object, file: Path) -> None:
                 )
 
 
+def _with_absolute_remote(table: object, file: Path) -> object:
+    """A remote that is a folder starts from the file that names it, as every path does."""
+    remote = table.get("remote") if isinstance(table, dict) else None
+    if not isinstance(table, dict) or not isinstance(remote, str) or "://" in remote or not remote.strip():
+        return table
+    return {**table, "remote": str(file.absolute().parent / Path(remote).expanduser())}
+
+
 def _from_environment(environ: Mapping[str, str], base: Path | None) -> dict[str, _Given]:
     variables = {f"CRT_{key.upper()}": key for key in KEYS}
+    of_sync = {f"CRT_SYNC_{key.upper()}": key for key in SYNC_KEYS}
     for name in environ:
-        if name.startswith("CRT_") and name not in variables:
-            settable = [each for each, key in variables.items() if key not in TABLES]
+        if name.startswith("CRT_") and name not in variables and name not in of_sync:
+            settable = [*(each for each, key in variables.items() if key not in TABLES), *of_sync]
             raise UsageError(unknown("environment variable", name, settable), hint=f"unset {name}")
     given = {}
     for variable, key in variables.items():
@@ -348,6 +402,10 @@ def _from_environment(environ: Mapping[str, str], base: Path | None) -> dict[str
         if key in TABLES:
             raise UsageError(f"{named}: {key} is a table: a variable cannot hold it", hint="set it in crt.toml")
         given[key] = _Given(environ[named], named, named, base)
+    chosen = [variable for variable in of_sync if environ.get(variable)]
+    if chosen:
+        named = ", ".join(chosen)
+        given["sync"] = _Given({of_sync[each]: environ[each] for each in chosen}, named, named, base)
     if "ci_url" not in given and (url := _github_run(environ)):
         given["ci_url"] = _Given(url, "GITHUB_RUN_ID", "GITHUB_RUN_ID", base)
     return given

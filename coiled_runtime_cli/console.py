@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TextIO
 
 from coiled_runtime_cli.core.quantity import clock_text
-from coiled_runtime_cli.errors import ToolError
+from coiled_runtime_cli.errors import ToolError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -97,6 +97,24 @@ def show_table(table: Table, format: str = "table") -> None:  # noqa: A002  name
             hint(f"the window is too narrow for {', '.join(hidden)}: widen it, or use --format json")
 
 
+def show_csv(names: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    """Write rows to stdout as CSV, as they come: there may be more of them than fit into memory."""
+    import csv
+    import io
+
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(names)
+    for number, row in enumerate(rows, 1):
+        writer.writerow(row)
+        if not number % 1000:
+            _write(sys.stdout, text.getvalue())
+            text.seek(0)
+            text.truncate()
+    if text.tell():
+        _write(sys.stdout, text.getvalue())
+
+
 def note(text: str) -> None:
     if not _settings.quiet:
         _write(sys.stderr, printable(text, layout=True))
@@ -116,6 +134,23 @@ def hint(text: str) -> None:
     """What to type next."""
     if not _settings.quiet:
         _say("36", "hint:", text)
+
+
+def confirmed(question: str) -> bool:
+    """What the user says to a question. Raises UsageError where nobody can be asked."""
+    if not (_is_terminal(sys.stdin) and _is_terminal(sys.stderr)):
+        raise UsageError(question, hint="nobody can be asked here: --yes says it, --dry-run only looks")
+    _write(sys.stderr, f"{printable(question)} [y/N] ")
+    answer = sys.stdin.readline()
+    return answer.strip().lower() in {"y", "yes"}
+
+
+def read_input() -> str:
+    """All of stdin, as text. Raises UsageError where that is none."""
+    try:
+        return sys.stdin.read()
+    except UnicodeDecodeError as problem:
+        raise UsageError(f"stdin is no text: {problem}") from problem
 
 
 def error(problem: CrtError) -> None:

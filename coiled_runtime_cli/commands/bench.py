@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from coiled_runtime_cli.config import Config
     from coiled_runtime_cli.core.record import Run
     from coiled_runtime_cli.core.settings import SessionSettings
+    from coiled_runtime_cli.sync.store import Store
 
 
 def bench(
@@ -58,6 +59,12 @@ def bench(
         int, typer.Option("-n", metavar="N", min=0, help="Processes that share the modules, one cluster each.")
     ] = 0,
     timeout: Annotated[str | None, typer.Option(metavar="TIME", help="Longest time of one test. Default 1h.")] = None,
+    push: Annotated[
+        bool, typer.Option("--push", help="Share the session when it ends, as crt sync push does.")
+    ] = False,
+    remote: Annotated[
+        str | None, typer.Option("--remote", metavar="s3://BUCKET/PREFIX|FOLDER", help="Where --push puts it.")
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would run, and stop.")] = False,
     format_: Annotated[
         Literal["table", "json", "markdown", "csv", "github"], typer.Option("--format", help="How to write the result.")
@@ -108,7 +115,20 @@ def bench(
         workers=workers,
         extra=tuple(pytest_args or ()),
     )
-    _Bench(settings, selection, python, _rounds(repeat), dry_run=dry_run, format_=format_).run()
+    if remote is not None and not push:
+        raise UsageError("--remote is where --push puts the session", hint="add --push")
+    shared = _remote(settings, remote) if push else None
+    _Bench(settings, selection, python, _rounds(repeat), shared, dry_run=dry_run, format_=format_).run()
+
+
+def _remote(settings: Config, named: str | None) -> Store:
+    """Where the session will be pushed to: what is wrong with it is said before hours of measuring."""
+    from coiled_runtime_cli import config, sharing
+
+    where = config.remote(settings, remote=named)
+    store = sharing.open_remote(where)
+    sharing.check_folder(where, makes=True)
+    return store
 
 
 def _rounds(repeat: str) -> int | None:
@@ -155,6 +175,7 @@ class _Bench:
         selection: object,
         python: str | None,
         rounds: int | None,
+        store: Store | None,
         *,
         dry_run: bool,
         format_: str,
@@ -166,6 +187,7 @@ class _Bench:
         self.selection: Selection = selection
         self.python = python
         self.rounds = rounds
+        self.store = store
         self.dry_run = dry_run
         self.format = format_
         self.runs: list[Run] = []
@@ -278,7 +300,6 @@ class _Bench:
             console.note(f"nothing is lost: {prepared.folder} keeps the runs, and the next crt command stores them")
             raise
         earlier = queries.comparable_values(engine, prepared.session) if self.runs else {}
-        engine.dispose()
         summaries = summarise(self.runs, earlier)
         self._show(prepared, summaries)
         for file, message in self.import_errors.items():
@@ -296,6 +317,8 @@ class _Bench:
         if stored is None:
             console.warning("a process of this session still runs; the next crt command stores its rows")
         console.note(f"{len(self.runs)} runs stored in {prepared.database}")
+        if self.store is not None:
+            self._push(self.store, engine, prepared.session)
         if self.trouble is not None:
             raise self.trouble
         console.hint(self._next())
@@ -303,6 +326,19 @@ class _Bench:
             raise typer.Exit(3)
         if any(each.worst in BAD for each in summaries):
             raise typer.Exit(1)
+
+    def _push(self, store: Store, engine: Engine, session: str) -> None:
+        from coiled_runtime_cli import console, sharing
+        from coiled_runtime_cli.errors import RemoteError
+        from coiled_runtime_cli.sync.push import push
+
+        try:
+            with sharing.shared(engine, store) as shared:
+                done = push(store, shared.history, shared.history.days([session]), sharing.today())
+        except RemoteError:
+            console.note("nothing is lost: the session is in the database, and crt sync push shares it")
+            raise
+        console.note(f"{done.runs} runs pushed to {store.name}")
 
     def _complain_if_nothing_ran(self) -> None:
         from coiled_runtime_cli.errors import ToolError, UsageError

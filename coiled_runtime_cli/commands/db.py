@@ -1,34 +1,14 @@
-"""``crt db``: the database of runs and its schema."""
+"""``crt db``: the schema of the database; its rows are in rows.py."""
 
 from __future__ import annotations
 
-from pathlib import Path  # noqa: TC003  typer reads it
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import typer
 
-if TYPE_CHECKING:
-    from coiled_runtime_cli.db.legacy import Imported
+from coiled_runtime_cli.commands.rows import Database, recover, register
 
 app = typer.Typer(no_args_is_help=True, help="Look after the database of runs.")
-
-Database = Annotated[
-    str | None, typer.Option("--db", metavar="PATH|URL", help="The database. Default: DB_NAME, or benchmark.db.")
-]
-
-
-def _recover(db: str | None) -> None:
-    """Store what killed sessions have left for this database, as every command does that opens it."""
-    from coiled_runtime_cli import config, console, journal
-
-    settings = config.load({"db": db})
-    if journal.pending(settings.runs):
-        from coiled_runtime_cli import session
-
-        engine, recovered = session.open_history(settings)
-        engine.dispose()
-        for each in recovered:
-            console.note(each.sentence())
 
 
 @app.command()
@@ -42,7 +22,7 @@ def upgrade(*, db: Database = None) -> None:
     from coiled_runtime_cli.db.engine import make_engine
     from coiled_runtime_cli.db.errors import shown
 
-    _recover(db)
+    recover(db)
     engine = make_engine(config.load({"db": db}).db)
     try:
         changed = migrate.upgrade(engine)
@@ -68,7 +48,7 @@ def current(
     from coiled_runtime_cli.db.engine import make_engine
     from coiled_runtime_cli.db.errors import shown
 
-    _recover(db)
+    recover(db)
     engine = make_engine(config.load({"db": db}).db, read_only=True)
     try:
         found = migrate.current(engine)
@@ -101,7 +81,7 @@ def check(*, db: Database = None) -> None:
     from coiled_runtime_cli.db.engine import make_engine
     from coiled_runtime_cli.db.errors import shown
 
-    _recover(db)
+    recover(db)
     found = [f"migrations: {line}" for line in migrate.check_migrations()]
     target = config.load({"db": db}).db
     file = config.sqlite_file(target)
@@ -163,106 +143,4 @@ def revision(
     console.hint("read it, edit it, then: crt db check")
 
 
-@app.command("import")
-def import_(
-    files: Annotated[
-        list[Path], typer.Argument(metavar="OLD.db...", help="SQLite files of the predecessor, at any revision.")
-    ],
-    *,
-    db: Database = None,
-    format: Annotated[  # noqa: A002  named as the flag
-        Literal["table", "json"], typer.Option("--format", help="How to write it.")
-    ] = "table",
-) -> None:
-    """Add the history of the predecessor: its tables test_run and tpch_run.
-
-    The files are only read. Importing again adds what is new, and nothing twice.
-
-    crt db import old/benchmark.db --db benchmark.db
-    """
-    from contextlib import ExitStack
-
-    from coiled_runtime_cli import config, console
-    from coiled_runtime_cli.db.engine import open_database
-    from coiled_runtime_cli.db.errors import shown
-    from coiled_runtime_cli.db.legacy import import_history, opened
-
-    target = config.load({"db": db}).db
-    _refuse_itself(files, target)
-    with ExitStack() as stack:
-        sources = [stack.enter_context(opened(file)) for file in files]
-        _recover(db)
-        engine = open_database(target)
-        stack.callback(engine.dispose)
-        imported: list[Imported] = []
-        counts = [source.count() for source in sources]
-        with console.progress(sum(counts), "importing") as bar:
-            for number, source in enumerate(sources):
-                if source.unknown:
-                    console.warning(
-                        f"{source.path} has columns that crt does not know, and that stay behind: "
-                        f"{', '.join(source.unknown)}"
-                    )
-                before = sum(counts[:number])
-                rest = f"{counts[number]:,} rows of {source.path}"
-
-                def advance(done: int, before: int = before, rest: str = rest) -> None:
-                    bar.update(before + done, text=f"{done:,} of {rest}")
-
-                imported.append(import_history(engine, source, progress=advance))
-    for each, source in zip(imported, sources, strict=True):
-        for what, count in sorted(each.mended.items()):
-            console.note(f"{source.path}: {count:,} {what}")
-    if format == "json":
-        documents = [{"file": str(file), **_document(each)} for file, each in zip(files, imported, strict=True)]
-        console.show_json({"schema": 1, "database": shown(engine), **_document(*imported), "files": documents})
-        return
-    console.show_table(_table(files, imported))
-    console.hint(f"crt report --db '{shown(engine)}' --out site/")
-
-
-def _refuse_itself(files: list[Path], target: str) -> None:
-    from coiled_runtime_cli import config
-    from coiled_runtime_cli.errors import UsageError
-
-    own = config.sqlite_file(target)
-    for file in files:
-        if own is not None and own.exists() and file.exists() and file.samefile(own):
-            raise UsageError(
-                f"{file} cannot be imported into itself",
-                hint=f"choose the database to import into: crt db import '{file}' --db crt.db",
-            )
-
-
-def _document(*imported: Imported) -> dict[str, Any]:
-    from collections import Counter
-
-    names = ("rows", "sessions", "new", "known", "duplicates", "merged")
-    sums: dict[str, Any] = {name: sum(getattr(each, name) for each in imported) for name in names}
-    for name in ("skipped", "mended"):
-        total: Counter[str] = sum((getattr(each, name) for each in imported), Counter())
-        sums[name] = dict(sorted(total.items()))
-    return sums
-
-
-def _table(files: list[Path], imported: list[Imported]) -> Any:
-    from coiled_runtime_cli.core.table import Column, Table
-
-    numbers = ("rows", "new", "known", "duplicates", "merged", "skipped")
-    rows = [
-        (
-            str(file),
-            *(f"{getattr(each, name):,}" for name in numbers[:-1]),
-            f"{sum(each.skipped.values()):,}",
-            "; ".join(f"{count:,} {reason}" for reason, count in sorted(each.skipped.items())),
-        )
-        for file, each in zip(files, imported, strict=True)
-    ]
-    columns = (
-        Column("file"),
-        Column("rows read", align="right", key="rows"),
-        Column("runs new", align="right", key="new"),
-        *(Column(name, align="right") for name in numbers[2:]),
-        Column("why skipped", drop=1),
-    )
-    return Table(columns, tuple(rows))
+register(app)

@@ -47,8 +47,9 @@ class Catalog:
     def of(cls, sizes: Mapping[str, int], today: date, policy: Policy) -> Catalog:
         """The catalog of a listing that was begun today."""
         through = today - timedelta(days=YOUNG)
-        days = {key: day_of(key) for key in sizes if policy.keeps(key, today)}
-        return cls(through, {key: sizes[key] for key, day in days.items() if day is not None and day <= through})
+        days = {key: day_of(key) for key in sizes}
+        over = [key for key, day in days.items() if day is not None and day <= through and policy.keeps(day, today)]
+        return cls(through, {key: sizes[key] for key in over})
 
     def to_bytes(self) -> bytes:
         document = {
@@ -64,9 +65,8 @@ def after(through: date) -> str:
     return f"{PREFIX}{through.isoformat()}0"  # "0" follows "/": nothing of that day comes after it
 
 
-def is_late(key: str, today: date) -> bool:
-    """Whether a catalog that is being made may leave out a segment of this key that is pushed now."""
-    day = day_of(key)
+def is_late(day: date | None, today: date) -> bool:
+    """Whether a catalog that is being made may leave out a session of this day that is pushed now."""
     return day is not None and day < today - timedelta(days=LATE)
 
 

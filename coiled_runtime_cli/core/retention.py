@@ -29,9 +29,8 @@ class Policy:
 
     days: int | None = None
 
-    def keeps(self, key: str, today: date, *, grace: int = 0) -> bool:
-        """Whether the segment of this key is kept. One whose day nobody knows always is."""
-        day = day_of(key)
+    def keeps(self, day: date | None, today: date, *, grace: int = 0) -> bool:
+        """Whether sessions that started on this day (UTC) are kept. One whose day nobody knows always is."""
         return self.days is None or day is None or day >= today - timedelta(days=self.days + grace)
 
     def first(self, today: date) -> date | None:

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from datetime import date
 
+    from sqlalchemy import ColumnElement
+
 #: Values in one IN (...): SQLite takes 32,766 since 3.32, before that 999.
 _CHUNK = 500
 
@@ -62,11 +64,16 @@ def forget_pushed(connection: Connection, sessions: Sequence[str], *, but: str |
         connection.execute(delete(PushedSegment).where(here, PushedSegment.remote != (but or "")))
 
 
-def pending_sessions(connection: Connection, remote: str) -> list[str]:
-    """The sessions of this database that the remote has not, as far as is known, the oldest first."""
+def pending_sessions(connection: Connection, remote: str) -> dict[str, date | None]:
+    """The sessions that the remote has not, as far as is known, with the days (UTC) of their starts, the oldest first."""
     pushed = select(PushedSegment.session).where(PushedSegment.remote == remote)
-    query = select(Session.id).where(Session.id.not_in(pushed)).order_by(Session.started, Session.id)
-    return list(connection.scalars(query))
+    return days(connection, Session.id.not_in(pushed))
+
+
+def days(connection: Connection, sessions: ColumnElement[bool]) -> dict[str, date | None]:
+    """The days (UTC) on which these sessions started."""
+    query = select(Session.id, Session.started).where(sessions).order_by(Session.started, Session.id)
+    return {row.id: None if row.started is None else row.started.date() for row in connection.execute(query)}
 
 
 def nowhere(connection: Connection, sessions: Iterable[str]) -> int:

@@ -16,7 +16,7 @@ from coiled_runtime_cli.db.segments import read_segment
 from coiled_runtime_cli.db.snapshot import write_snapshot
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
     from datetime import date
     from pathlib import Path
     from types import TracebackType
@@ -42,8 +42,13 @@ class SharedHistory:
         if self._lift is not None:
             self._lift.__exit__(kind, error, traceback)
 
-    def pending(self) -> list[str]:
-        """The sessions that the remote has not, as far as is known, the oldest first."""
+    def days(self, sessions: Sequence[str]) -> dict[str, date | None]:
+        """The days (UTC) on which those of these sessions started that there are."""
+        with database_errors(self._engine), self._engine.connect() as connection:
+            return marks.days(connection, models.Session.id.in_(sessions))
+
+    def pending(self) -> dict[str, date | None]:
+        """The sessions that the remote has not, as far as is known, with the days (UTC) of their starts, the oldest first."""
         with database_errors(self._engine), self._engine.connect() as connection:
             return marks.pending_sessions(connection, self._remote)
 
@@ -140,9 +145,8 @@ class SharedHistory:
         with database_errors(self._engine), self._engine.connect() as connection:
             return connection.scalar(select(func.count()).select_from(models.Run)) or 0
 
-    def runs_of(self, sessions: Sequence[str]) -> int:
+    def runs_of(self, sessions: Collection[str]) -> int:
         """How many runs these sessions have."""
-        wanted = set(sessions)
         query = (
             select(models.Session.id, func.count())
             .join(models.Run, models.Run.session_key == models.Session.key)
@@ -150,7 +154,7 @@ class SharedHistory:
         )
         with database_errors(self._engine), self._engine.connect() as connection:
             rows: Any = connection.execute(query).all()
-        return sum(count for session, count in rows if session in wanted)
+        return sum(count for session, count in rows if session in sessions)
 
 
 def _is_known(connection: Connection, session: str) -> bool:

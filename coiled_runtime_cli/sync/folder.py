@@ -132,6 +132,9 @@ class FolderStore:
         self.delete(PROBE)
         return answers == [True, False]
 
+    def stop(self) -> None:
+        """A folder is asked once."""
+
     def _place(self, temporary: Path, target: Path, *, absent: bool, match: str | None) -> bool:
         if absent:
             try:

@@ -156,7 +156,7 @@ def _archive(store: Store, policy: Policy, today: date) -> int:
     if policy.days is None:
         return moved
     for each in list(store.list(core.PREFIX)):
-        if day_of(each.key) is not None and not policy.keeps(each.key, today, grace=GRACE):
+        if not policy.keeps(day_of(each.key), today, grace=GRACE):
             try:
                 content = store.get(each.key, limit=core.MOST_PACKED)
             except MissingObjectError:
@@ -172,8 +172,7 @@ def _delete(store: Store, policy: Policy, today: date) -> int:
     old = [
         each.key
         for each in list(store.list(ARCHIVE + core.PREFIX))
-        if day_of(each.key.removeprefix(ARCHIVE)) is not None
-        and not policy.keeps(each.key.removeprefix(ARCHIVE), today, grace=2 * GRACE)
+        if not policy.keeps(day_of(each.key.removeprefix(ARCHIVE)), today, grace=2 * GRACE)
     ]
     for key in old:
         store.delete(key)

@@ -7,16 +7,16 @@ has. So a session that was pushed late, or by a machine whose clock is wrong, is
 from __future__ import annotations
 
 import tempfile
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from coiled_runtime_cli.core import catalog as catalogs
 from coiled_runtime_cli.core import segment as core
+from coiled_runtime_cli.core.retention import day_of
 from coiled_runtime_cli.core.segment import NewerSegmentError, Segment, SegmentError
 from coiled_runtime_cli.sync.policy import read_policy
-from coiled_runtime_cli.sync.store import MissingObjectError, OversizedObjectError
+from coiled_runtime_cli.sync.store import MissingObjectError, OversizedObjectError, at_once
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from coiled_runtime_cli.sync.history import History, Progress
     from coiled_runtime_cli.sync.store import Store
 
-#: Objects that are fetched at once, and segments that are applied in one transaction.
-_AT_ONCE, _PORTION = 16, 32
+#: Segments that are fetched together, and applied in one transaction.
+_PORTION = 32
 
 #: How often it is looked again for what has gone since it was listed.
 _LOOKS = 5
@@ -127,8 +127,8 @@ def pull(
             if found.catalog is not None and not found.unchanged and not (pulled.refused or pulled.newer):
                 history.saw_catalog(*found.catalog)
             break
-    if progress is not None:
-        progress(max(done, 1), max(done, 1), pulled.runs, pulled.size)
+    if progress is not None and done:
+        progress(done, done, pulled.runs, pulled.size)
     return pulled
 
 
@@ -147,9 +147,10 @@ def _missing(
         elif size > core.MOST_PACKED:
             pulled.refused[key] = f"it has {size:,} bytes, more than {core.MOST_PACKED:,}"
         else:
-            if catalogs.is_late(key, today) and not archived:
+            day = day_of(key)
+            if catalogs.is_late(day, today) and not archived:
                 policy = policy or read_policy(store)
-                if not policy.keeps(key, today):
+                if not policy.keeps(day, today):
                     continue
             missing[key] = size
     return missing
@@ -167,7 +168,7 @@ def _fetched(store: Store, places: dict[str, str]) -> Iterator[list[tuple[str, b
             return b""  # it has grown since the listing: no segment does
 
     keys = list(places)
-    with ThreadPoolExecutor(_AT_ONCE) as pool:
+    with at_once(store) as pool:
         for start in range(0, len(keys), _PORTION):
             portion = keys[start : start + _PORTION]
             yield list(zip(portion, pool.map(fetch, portion), strict=True))

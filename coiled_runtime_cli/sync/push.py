@@ -7,24 +7,24 @@ there already has these very bytes.
 from __future__ import annotations
 
 import secrets
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from coiled_runtime_cli.core import catalog as catalogs
 from coiled_runtime_cli.core import segment as core
+from coiled_runtime_cli.core.retention import Policy
 from coiled_runtime_cli.sync.policy import read_policy
+from coiled_runtime_cli.sync.store import at_once
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from datetime import date
 
-    from coiled_runtime_cli.core.retention import Policy
     from coiled_runtime_cli.sync.history import History, Progress
     from coiled_runtime_cli.sync.store import Store
 
-#: Objects that are put at once, and sessions that are marked at once.
-_AT_ONCE, _PORTION = 16, 64
+#: Sessions that are put and marked together.
+_PORTION = 64
 
 #: Late segments in one push from which on it is worth to make the catalog again, rather than to leave it void.
 _MANY = 500
@@ -55,40 +55,35 @@ class _Packed:
 def push(
     store: Store,
     history: History,
-    sessions: Sequence[str],
+    sessions: Mapping[str, date | None],
     today: date,
     *,
     dry_run: bool = False,
     progress: Progress | None = None,
 ) -> Pushed:
-    """Put the segment of each session where all can read it."""
+    """Put the segment of each session, given with the day (UTC) of its start, where all can read it."""
     pushed = Pushed()
-    policy: Policy | None = None
-    late = 0
-    for start in range(0, len(sessions), _PORTION):
+    late = {session for session, day in sessions.items() if catalogs.is_late(day, today)}
+    policy = read_policy(store) if late else Policy()
+    wanted = [session for session, day in sessions.items() if policy.keeps(day, today)]
+    pushed.expired = len(sessions) - len(wanted)
+    for start in range(0, len(wanted), _PORTION):
         portion = []
-        for number, session in enumerate(sessions[start : start + _PORTION], start):
+        for number, session in enumerate(wanted[start : start + _PORTION], start):
             if progress is not None:
-                progress(number, len(sessions), pushed.runs, pushed.size)
-            packed = _pack(history, session)
-            if catalogs.is_late(packed.key, today):
-                policy = policy or read_policy(store)
-                if not policy.keeps(packed.key, today):
-                    pushed.expired += 1
-                    continue
-            portion.append(packed)
+                progress(number, len(wanted), pushed.runs, pushed.size)
+            portion.append(_pack(history, session))
         _put(store, portion, pushed, dry_run=dry_run)
         if dry_run:
             continue
-        if any(catalogs.is_late(each.key, today) for each in portion):
+        if late.intersection(each.session for each in portion):
             # before they count as pushed: whoever is killed in between comes here again
             store.put(catalogs.KEY, catalogs.void(secrets.token_hex(8)))
-            late += len(portion)
         history.mark_pushed({each.session: each.key for each in portion})
-    if late >= _MANY and store.is_conditional():
-        write_catalog(store, today, policy or read_policy(store))
-    if progress is not None:
-        progress(len(sessions), len(sessions), pushed.runs, pushed.size)
+    if not dry_run and len(late.intersection(wanted)) >= _MANY and store.is_conditional():
+        write_catalog(store, today, policy)
+    if progress is not None and wanted:
+        progress(len(wanted), len(wanted), pushed.runs, pushed.size)
     return pushed
 
 
@@ -102,7 +97,7 @@ def _put(store: Store, portion: Sequence[_Packed], pushed: Pushed, *, dry_run: b
     if dry_run:
         answers = [True] * len(portion)
     else:
-        with ThreadPoolExecutor(min(_AT_ONCE, len(portion) or 1)) as pool:
+        with at_once(store) as pool:
             answers = list(pool.map(lambda each: store.put(each.key, each.content, absent=True), portion))
     for each, new in zip(portion, answers, strict=True):
         if new:

@@ -5,12 +5,21 @@ from __future__ import annotations
 import contextlib
 import random
 import secrets
-import time
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from coiled_runtime_cli.errors import RemoteError, UsageError
-from coiled_runtime_cli.sync.store import PROBE, Head, Listed, MissingObjectError, OversizedObjectError, Usage, is_safe
+from coiled_runtime_cli.sync.store import (
+    AT_ONCE,
+    PROBE,
+    Head,
+    Listed,
+    MissingObjectError,
+    OversizedObjectError,
+    Usage,
+    is_safe,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -66,12 +75,13 @@ class S3Store:
         endpoint_url: str | None = None,
         profile: str | None = None,
         region: str | None = None,
-        pause: Callable[[float], None] = time.sleep,
+        pause: Callable[[float], object] | None = None,
     ) -> None:
         self.usage = Usage()
         self._bucket = bucket
         self._prefix = f"{prefix}/" if prefix else ""
-        self._pause = pause
+        self._stopped = threading.Event()
+        self._pause = pause or self._stopped.wait
         self._client = _client(endpoint_url=endpoint_url, profile=profile, region=region)
         # each try counts, also those that are told nothing
         self._client.meta.events.register("before-send.s3", self._count)
@@ -165,6 +175,9 @@ class S3Store:
         finally:
             self.delete(key)
 
+    def stop(self) -> None:
+        self._stopped.set()
+
     def _key(self, key: str) -> str:
         if not is_safe(key):
             raise UsageError(f"{key!r} is no name for an object")
@@ -238,6 +251,8 @@ class S3Store:
     def _wait(self, attempt: int) -> None:
         """Full jitter: of many that were refused together few come back together."""
         self._pause(random.uniform(0, min(_LONGEST, 0.2 * 2**attempt)))
+        if self._stopped.is_set():
+            raise RemoteError(f"{self.name}: given up")
 
 
 class _UnmetError(Exception):
@@ -275,6 +290,7 @@ def _client(*, endpoint_url: str | None, profile: str | None, region: str | None
             config=Config(
                 connect_timeout=_CONNECT,
                 read_timeout=_READ,
+                max_pool_connections=AT_ONCE,
                 retries={"total_max_attempts": 1},  # tried again here, where a conflict is told from a broken line
                 # checksums that stores other than AWS's do not know are sent only where they must be
                 request_checksum_calculation="when_required",

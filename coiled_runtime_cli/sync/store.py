@@ -5,8 +5,10 @@ Keys are relative to the remote's prefix and have ``/`` between their parts.
 
 from __future__ import annotations
 
+import contextlib
 import re
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -107,6 +109,26 @@ class Store(Protocol):
 
     def is_conditional(self) -> bool:
         """Whether the store keeps to the conditions of :meth:`put`, found out by trying."""
+
+    def stop(self) -> None:
+        """Nobody waits for answers any more: whatever is under way is not tried again."""
+
+
+#: Requests that are made at once.
+AT_ONCE = 16
+
+
+@contextlib.contextmanager
+def at_once(store: Store) -> Iterator[ThreadPoolExecutor]:
+    """Threads for requests; when what they work for fails or is interrupted, they are not waited for."""
+    pool = ThreadPoolExecutor(AT_ONCE)
+    try:
+        yield pool
+    except BaseException:
+        store.stop()
+        pool.shutdown(wait=False, cancel_futures=True)
+        raise
+    pool.shutdown()
 
 
 #: A part of a key: no separator of any system, nothing hidden, nothing that leads elsewhere.

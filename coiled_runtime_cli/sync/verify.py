@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import secrets
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from coiled_runtime_cli.core import catalog as catalogs
 from coiled_runtime_cli.core import segment as core
+from coiled_runtime_cli.core.retention import Policy, day_of
 from coiled_runtime_cli.core.segment import NewerSegmentError, SegmentError
+from coiled_runtime_cli.sync.policy import read_policy
 from coiled_runtime_cli.sync.pull import ARCHIVE, checked
-from coiled_runtime_cli.sync.store import MissingObjectError, OversizedObjectError, is_safe
+from coiled_runtime_cli.sync.store import MissingObjectError, OversizedObjectError, at_once, is_safe
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
+    from datetime import date
 
     from coiled_runtime_cli.sync.history import Progress
     from coiled_runtime_cli.sync.store import Listed, Store
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
 #: Where objects are put that nobody should read.
 QUARANTINE = "quarantine/"
 
-_AT_ONCE, _PORTION = 16, 64
+_PORTION = 64
 
 
 @dataclass(slots=True)
@@ -39,8 +41,8 @@ class Verified:
     moved: list[str] = field(default_factory=list)
 
 
-def verify(store: Store, pushed: Mapping[str, str], *, progress: Progress | None = None) -> Verified:
-    """Read each segment; ``pushed`` are the keys, by session, that should be there."""
+def verify(store: Store, pushed: Mapping[str, str], today: date, *, progress: Progress | None = None) -> Verified:
+    """Read each segment; ``pushed`` are the keys, by session, that should be there as long as they are kept."""
     verified = Verified()
     listed = [*store.list(core.PREFIX), *store.list(ARCHIVE + core.PREFIX)]
     done = 0
@@ -50,9 +52,16 @@ def verify(store: Store, pushed: Mapping[str, str], *, progress: Progress | None
         done += len(portion)
         if progress is not None:
             progress(done, len(listed), verified.runs, verified.size)
-    there = {each.key.removeprefix(ARCHIVE) for each in listed}
-    verified.lost = {session: key for session, key in pushed.items() if key not in there}
+    verified.lost = lost(store, pushed, {each.key for each in listed}, today)
     return verified
+
+
+def lost(store: Store, pushed: Mapping[str, str], there: Collection[str], today: date) -> dict[str, str]:
+    """The keys, by session, that were pushed and should still be there, and are neither there nor in the archive."""
+    bare = {key.removeprefix(ARCHIVE) for key in there}
+    gone = {session: key for session, key in pushed.items() if key not in bare}
+    policy = read_policy(store) if gone else Policy()
+    return {session: key for session, key in gone.items() if policy.keeps(day_of(key), today)}
 
 
 def _read(store: Store, listed: Sequence[Listed]) -> Iterator[list[tuple[Listed, bytes | str | None]]]:
@@ -68,7 +77,7 @@ def _read(store: Store, listed: Sequence[Listed]) -> Iterator[list[tuple[Listed,
         except MissingObjectError:
             return None  # archived since
 
-    with ThreadPoolExecutor(_AT_ONCE) as pool:
+    with at_once(store) as pool:
         for start in range(0, len(listed), _PORTION):
             portion = listed[start : start + _PORTION]
             yield list(zip(portion, pool.map(read, portion), strict=True))
