@@ -342,7 +342,6 @@ def prune(
         removes = bool(found.sessions) and not dry_run
         if removes and not yes and not console.confirmed(_question(found, settings)):
             removes = False
-            console.note("nothing was removed")
         if removes:
             pruning.prune(engine, chosen)
             pruning.shrink(engine)
@@ -366,8 +365,11 @@ def prune(
 
 
 def _question(found: Any, settings: Config) -> str:
-    lost = f"; {found.unshared:,} of them are in no remote, and would be lost" if found.unshared else ""
-    return f"remove {found.sessions:,} sessions with {found.runs:,} runs from {settings.db}{lost}?"
+    from coiled_runtime_cli.core.quantity import counted
+
+    lost = f"; {found.unshared:,} of them in no remote, and so for good" if found.unshared else ""
+    sessions, runs = counted(found.sessions, "session"), counted(found.runs, "run")
+    return f"remove {sessions} with {runs} from {settings.db}{lost}?"
 
 
 def _present(db: str | None) -> Config:

@@ -68,7 +68,7 @@ def push(
     crt sync push --remote /mnt/team/benchmarks   a folder does as well
     """  # noqa: D301 - a backspace tells click to keep the lines that follow
     from coiled_runtime_cli import console, sharing
-    from coiled_runtime_cli.core.quantity import bytes_text
+    from coiled_runtime_cli.core.quantity import bytes_text, counted
     from coiled_runtime_cli.errors import UsageError
     from coiled_runtime_cli.sync.push import push as put
 
@@ -100,10 +100,10 @@ def push(
             verb = "would be pushed" if dry_run else "pushed"
             known = f", {done.known:,} were there already" if done.known else ""
             console.result(
-                f"{_sessions_text(done.segments)} {verb} to {store.name} ({done.runs:,} runs, {bytes_text(done.size)}){known}"
+                f"{counted(done.segments, 'session')} {verb} to {store.name} ({done.runs:,} runs, {bytes_text(done.size)}){known}"
             )
         if done.expired:
-            console.note(f"{_sessions_text(done.expired)} not pushed: older than {store.name} keeps")
+            console.note(f"{counted(done.expired, 'session')} not pushed: older than {store.name} keeps")
         if where.origin == "default" and done.segments:
             console.hint("this remote is a folder on this machine; a team's is named by --remote or CRT_SYNC_REMOTE")
 
@@ -129,7 +129,7 @@ def pull(
     crt sync pull --remote s3://bucket/benchmarks --db team.db
     """  # noqa: D301 - a backspace tells click to keep the lines that follow
     from coiled_runtime_cli import console, sharing
-    from coiled_runtime_cli.core.quantity import bytes_text
+    from coiled_runtime_cli.core.quantity import bytes_text, counted
     from coiled_runtime_cli.sync.pull import pull as fetch
 
     settings, where, store = _remote(remote, endpoint_url, profile, region, db)
@@ -157,10 +157,10 @@ def pull(
             )
         elif dry_run:
             console.result(
-                f"{_sessions_text(done.segments)} would be pulled from {store.name} ({bytes_text(done.size)})"
+                f"{counted(done.segments, 'session')} would be pulled from {store.name} ({bytes_text(done.size)})"
             )
         elif begun or done.segments:
-            rest = f"{_sessions_text(done.segments)} pulled from {store.name} ({done.runs:,} runs, {bytes_text(done.size)})"
+            rest = f"{counted(done.segments, 'session')} pulled from {store.name} ({done.runs:,} runs, {bytes_text(done.size)})"
             if begun:
                 console.result(f"began with what {store.name} has published ({begun:,} runs)")
             if done.segments:
@@ -185,7 +185,7 @@ def status(
     crt sync status
     """
     from coiled_runtime_cli import console, sharing
-    from coiled_runtime_cli.core.quantity import bytes_text
+    from coiled_runtime_cli.core.quantity import bytes_text, counted
     from coiled_runtime_cli.core.table import Column, Table
     from coiled_runtime_cli.sync.policy import read_policy
     from coiled_runtime_cli.sync.publish import KEY
@@ -219,10 +219,10 @@ def status(
     rows = (
         ("remote", f"{store.name} ({where.origin})"),
         ("database", console.printable(settings.db)),
-        ("to push", f"{_sessions_text(len(pending))} ({runs:,} runs)" if pending else "nothing"),
+        ("to push", f"{counted(len(pending), 'session')} ({runs:,} runs)" if pending else "nothing"),
         (
             "to pull",
-            f"{_sessions_text(missing.segments)} ({bytes_text(missing.size)})" if missing.segments else "nothing",
+            f"{counted(missing.segments, 'session')} ({bytes_text(missing.size)})" if missing.segments else "nothing",
         ),
         ("published", "not yet" if published is None else f"{KEY}, {bytes_text(published.size)}"),
         ("keeps", str(policy)),
@@ -263,7 +263,7 @@ def publish(
     crt sync publish --keep 90d     and archive what is older, from now on
     """  # noqa: D301 - a backspace tells click to keep the lines that follow
     from coiled_runtime_cli import console, sharing
-    from coiled_runtime_cli.core.quantity import bytes_text
+    from coiled_runtime_cli.core.quantity import bytes_text, counted
     from coiled_runtime_cli.core.retention import Policy, PolicyError
     from coiled_runtime_cli.db.migrate import heads
     from coiled_runtime_cli.db.revisions import read_revisions
@@ -308,7 +308,7 @@ def publish(
     else:
         console.result(f"{store.name}/{KEY}: {done.runs:,} runs, {bytes_text(done.size)}")
     if done.archived or done.deleted:
-        console.note(f"{_sessions_text(done.archived)} archived, {done.deleted:,} deleted: {done.policy} are kept")
+        console.note(f"{counted(done.archived, 'session')} archived, {done.deleted:,} deleted: {done.policy} are kept")
     if not done.is_conditional:
         console.warning(
             "this store has no conditional writes: if another publishes at the same time, one of them is undone"
@@ -334,7 +334,7 @@ def verify(
     crt sync verify --remote s3://bucket/benchmarks
     """
     from coiled_runtime_cli import console, sharing
-    from coiled_runtime_cli.core.quantity import bytes_text
+    from coiled_runtime_cli.core.quantity import bytes_text, counted
     from coiled_runtime_cli.errors import RemoteError
     from coiled_runtime_cli.sync import verify as verification
 
@@ -368,7 +368,7 @@ def verify(
         )
     else:
         console.result(
-            f"{store.name}: {_sessions_text(done.segments)} ({done.runs:,} runs, {bytes_text(done.size)}), "
+            f"{store.name}: {counted(done.segments, 'session')} ({done.runs:,} runs, {bytes_text(done.size)}), "
             f"{done.archived:,} archived, {len(done.damaged):,} damaged, {len(done.lost):,} lost"
         )
     _show_damage(done)
@@ -511,13 +511,10 @@ def _show_json(store: Store, document: Mapping[str, Any]) -> None:
     )
 
 
-def _sessions_text(count: int) -> str:
-    return f"{count:,} session{'' if count == 1 else 's'}"
-
-
 def _complain(store: Store, done: Pulled) -> None:
     """Say what was not applied; raises RemoteError then."""
     from coiled_runtime_cli import console
+    from coiled_runtime_cli.core.quantity import counted
     from coiled_runtime_cli.errors import RemoteError
 
     if done.conflicts:
@@ -529,7 +526,7 @@ def _complain(store: Store, done: Pulled) -> None:
         console.warning(f"{key}: {reason}")
     if done.newer:
         raise RemoteError(
-            f"{store.name}: a newer crt wrote {_sessions_text(len(done.newer))}, which this one cannot read",
+            f"{store.name}: a newer crt wrote {counted(len(done.newer), 'session')}, which this one cannot read",
             hint="python3 -m pip install --upgrade coiled-runtime-cli, and crt sync pull again",
         )
     if done.refused:

@@ -84,3 +84,8 @@ def parse_fraction(text: str) -> float:
     if not (math.isfinite(value) and value >= 0):
         raise ValueError(f"not a share: {text!r}; write a percentage (5%) or a fraction (0.05)")
     return value
+
+
+def counted(count: int, noun: str) -> str:
+    """``1 session``, ``1,200 sessions``."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"

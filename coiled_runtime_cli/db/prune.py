@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, Engine, and_, delete, func, or_, select
 
@@ -94,5 +94,10 @@ def shrink(engine: Engine) -> None:
     """Give back to the system what a SQLite file has to spare; a server does so itself."""
     if engine.dialect.name != "sqlite":
         return
-    with database_errors(engine), engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        connection.exec_driver_sql("vacuum")
+    raw = engine.raw_connection()
+    try:
+        with database_errors(engine):
+            driver: Any = raw.driver_connection
+            driver.execute("vacuum")
+    finally:
+        raw.close()
