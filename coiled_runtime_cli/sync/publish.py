@@ -19,7 +19,7 @@ from coiled_runtime_cli.core.retention import GRACE, day_of
 from coiled_runtime_cli.errors import RemoteError, UsageError
 from coiled_runtime_cli.sync.policy import read_policy, write_policy
 from coiled_runtime_cli.sync.pull import ARCHIVE, Pulled, pull
-from coiled_runtime_cli.sync.push import write_catalog
+from coiled_runtime_cli.sync.push import void_catalog, write_catalog
 from coiled_runtime_cli.sync.store import MissingObjectError
 
 if TYPE_CHECKING:
@@ -83,6 +83,7 @@ def publish(
         )
     if options.keep is not None:
         write_policy(store, options.keep)
+        void_catalog(store)  # it was made by the policy of before
     policy = published.policy = read_policy(store)
     looked_at: Head | None = None
     for attempt in range(1, _TRIES + 1):

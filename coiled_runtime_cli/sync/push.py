@@ -78,7 +78,7 @@ def push(
             continue
         if late.intersection(each.session for each in portion):
             # before they count as pushed: whoever is killed in between comes here again
-            store.put(catalogs.KEY, catalogs.void(secrets.token_hex(8)))
+            void_catalog(store)
         history.mark_pushed({each.session: each.key for each in portion})
     if not dry_run and len(late.intersection(wanted)) >= _MANY and store.is_conditional():
         write_catalog(store, today, policy)
@@ -106,6 +106,11 @@ def _put(store: Store, portion: Sequence[_Packed], pushed: Pushed, *, dry_run: b
             pushed.size += len(each.content)
         else:
             pushed.known += 1
+
+
+def void_catalog(store: Store) -> None:
+    """Have everybody list everything, until there is a catalog again; one that is being made now will not be accepted."""
+    store.put(catalogs.KEY, catalogs.void(secrets.token_hex(8)))
 
 
 def write_catalog(store: Store, today: date, policy: Policy) -> bool:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import secrets
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from coiled_runtime_cli.core import catalog as catalogs
 from coiled_runtime_cli.core import segment as core
 from coiled_runtime_cli.core.retention import Policy, day_of
 from coiled_runtime_cli.core.segment import NewerSegmentError, SegmentError
 from coiled_runtime_cli.sync.policy import read_policy
 from coiled_runtime_cli.sync.pull import ARCHIVE, checked
+from coiled_runtime_cli.sync.push import void_catalog
 from coiled_runtime_cli.sync.store import MissingObjectError, OversizedObjectError, at_once, is_safe
 
 if TYPE_CHECKING:
@@ -116,4 +115,4 @@ def quarantine(store: Store, verified: Verified) -> None:
         verified.moved.append(key)
     if verified.moved:
         # a catalog that names them would send every pull after them
-        store.put(catalogs.KEY, catalogs.void(secrets.token_hex(8)))
+        void_catalog(store)

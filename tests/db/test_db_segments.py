@@ -28,9 +28,9 @@ from coiled_runtime_cli.core.record import (
     SessionStarted,
 )
 from coiled_runtime_cli.core.segment import Segment, SegmentError
+from coiled_runtime_cli.db.apply import apply_segment
 from coiled_runtime_cli.db.engine import open_database
 from coiled_runtime_cli.db.ingest import ingest
-from coiled_runtime_cli.db.apply import apply_segment
 from coiled_runtime_cli.db.segments import read_segment
 from coiled_runtime_cli.errors import ToolError, UsageError
 
