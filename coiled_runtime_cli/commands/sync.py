@@ -299,6 +299,7 @@ def publish(
                 "runs": done.runs,
                 "published_bytes": done.size,
                 "archived": done.archived,
+                "restored": done.restored,
                 "deleted": done.deleted,
                 "keep_days": None if done.policy is None else done.policy.days,
                 "catalog": done.has_catalog,
@@ -307,8 +308,11 @@ def publish(
         )
     else:
         console.result(f"{store.name}/{KEY}: {done.runs:,} runs, {bytes_text(done.size)}")
-    if done.archived or done.deleted:
-        console.note(f"{counted(done.archived, 'session')} archived, {done.deleted:,} deleted: {done.policy} are kept")
+    if done.archived or done.restored or done.deleted:
+        console.note(
+            f"{counted(done.archived, 'session')} archived, {done.restored:,} restored, {done.deleted:,} deleted: "
+            f"the remote keeps {done.policy}"
+        )
     if not done.is_conditional:
         console.warning(
             "this store has no conditional writes: if another publishes at the same time, one of them is undone"

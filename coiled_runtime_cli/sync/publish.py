@@ -41,10 +41,11 @@ _ID, _REVISION = "crt-publish-id", "crt-revision"
 
 @dataclass(slots=True)
 class Published:
-    """``size`` is that of the database, in bytes; ``archived`` and ``deleted`` count segments."""
+    """``size`` is that of the database, in bytes; ``archived``, ``restored`` and ``deleted`` count segments."""
 
     runs: int = 0
     size: int = 0
+    restored: int = 0
     archived: int = 0
     deleted: int = 0
     policy: Policy | None = None
@@ -85,6 +86,7 @@ def publish(
         write_policy(store, options.keep)
         void_catalog(store)  # it was made by the policy of before
     policy = published.policy = read_policy(store)
+    published.restored = _restore(store, policy, today)
     looked_at: Head | None = None
     for attempt in range(1, _TRIES + 1):
         there = store.head(KEY)
@@ -166,6 +168,27 @@ def _archive(store: Store, policy: Policy, today: date) -> int:
             store.delete(each.key)
             moved += 1
     return moved
+
+
+def _restore(store: Store, policy: Policy, today: date) -> int:
+    """Move back what is kept again, since the policy has become a longer one."""
+    kept = [
+        each.key.removeprefix(ARCHIVE)
+        for each in list(store.list(ARCHIVE + core.PREFIX))
+        if policy.keeps(day_of(each.key.removeprefix(ARCHIVE)), today)
+    ]
+    if kept:
+        void_catalog(store)  # it does not name them
+    for key in kept:
+        try:
+            content = store.get(ARCHIVE + key, limit=core.MOST_PACKED)
+        except MissingObjectError:
+            continue
+        store.put(key, content, absent=True)
+        store.delete(ARCHIVE + key)
+    if kept:
+        void_catalog(store)  # one that was made in between may lack some
+    return len(kept)
 
 
 def _delete(store: Store, policy: Policy, today: date) -> int:

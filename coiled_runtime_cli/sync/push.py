@@ -14,7 +14,7 @@ from coiled_runtime_cli.core import catalog as catalogs
 from coiled_runtime_cli.core import segment as core
 from coiled_runtime_cli.core.retention import Policy
 from coiled_runtime_cli.sync.policy import read_policy
-from coiled_runtime_cli.sync.store import at_once
+from coiled_runtime_cli.sync.store import MissingObjectError, OversizedObjectError, at_once
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -98,7 +98,7 @@ def _put(store: Store, portion: Sequence[_Packed], pushed: Pushed, *, dry_run: b
         answers = [True] * len(portion)
     else:
         with at_once(store) as pool:
-            answers = list(pool.map(lambda each: store.put(each.key, each.content, absent=True), portion))
+            answers = list(pool.map(lambda each: _put_one(store, each), portion))
     for each, new in zip(portion, answers, strict=True):
         if new:
             pushed.segments += 1
@@ -106,6 +106,22 @@ def _put(store: Store, portion: Sequence[_Packed], pushed: Pushed, *, dry_run: b
             pushed.size += len(each.content)
         else:
             pushed.known += 1
+
+
+def _put_one(store: Store, packed: _Packed) -> bool:
+    """Whether the segment is new in the remote, or takes the place of what a broken upload has left of it."""
+    if store.put(packed.key, packed.content, absent=True):
+        return True
+    there = store.head(packed.key)
+    if there is None or there.size == len(packed.content):
+        return False
+    try:
+        core.unpack(packed.key, store.get(packed.key, limit=core.MOST_PACKED))
+    except MissingObjectError:
+        return False  # archived meanwhile
+    except (core.SegmentError, OversizedObjectError):
+        return store.put(packed.key, packed.content)
+    return False  # packed by another zlib
 
 
 def void_catalog(store: Store) -> None:
