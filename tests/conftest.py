@@ -21,7 +21,18 @@ settings.register_profile(
 settings.load_profile("crt")
 
 #: What the tests must not see of the machine that they run on.
-ISOLATED = ("CRT_", "DB_NAME", "DASK_", "COILED_", "AB_VERSION", "GITHUB_", "PYTEST_", "NO_COLOR", "FORCE_COLOR")
+ISOLATED = (
+    "CRT_",
+    "DB_NAME",
+    "DASK_",
+    "COILED_",
+    "AB_VERSION",
+    "GITHUB_",
+    "PYTEST_",
+    "NO_COLOR",
+    "FORCE_COLOR",
+    "AWS_",
+)
 
 
 @dataclass
@@ -90,6 +101,7 @@ def crt(tmp_path):
         XDG_CONFIG_HOME=str(tmp_path / "config"),
         XDG_CACHE_HOME=str(tmp_path / "cache"),
         XDG_STATE_HOME=str(tmp_path / "state"),
+        XDG_DATA_HOME=str(tmp_path / "data"),
         CRT_SUITES=str(folder / "suites"),
         # the code under test is this one, wherever the tests were started
         PYTHONPATH=os.pathsep.join(filter(None, [str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH")])),

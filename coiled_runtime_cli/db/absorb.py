@@ -80,7 +80,7 @@ def _rest(target: Engine, source: Engine, *, marks: bool) -> None:
             declare(connection, former, current, declared)
         for key, session in applied if marks else ():
             remembered.mark_applied(connection, key, session)
-        ended = dict(connection.execute(select(searches.c.id, searches.c.ended)).tuples().all())
+        ended = {row.id: row.ended for row in connection.execute(select(searches.c.id, searches.c.ended))}
         for each in found:
             if each["id"] not in ended or (ended[each["id"]] is None and each["ended"] is not None):
                 connection.execute(delete(models.Bisection).where(models.Bisection.id == each["id"]))

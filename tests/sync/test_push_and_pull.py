@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gzip
 import shutil
 from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any
@@ -249,3 +250,25 @@ def test_a_large_push_of_old_sessions_leaves_a_catalog(tmp_path: Path) -> None:
     before = store.usage.requests
     pull(store, other, TODAY)
     assert store.usage.requests - before == 2
+
+
+def test_what_a_broken_upload_has_left_is_replaced(tmp_path: Path) -> None:
+    one, other, store = Machine(), Machine(), FolderStore(tmp_path)
+    one.measure("a")
+    push(store, one, one.pending(), TODAY)
+    whole = (tmp_path / one.pushed["a"]).read_bytes()
+    for left in (b"", whole[:-20], whole + b"more"):
+        (tmp_path / one.pushed["a"]).write_bytes(left)
+        again = Machine(sessions=one.sessions)
+        told = push(store, again, again.pending(), TODAY)
+        assert (told.segments, told.known) == (1, 0)
+        assert (tmp_path / one.pushed["a"]).read_bytes() == whole
+    # another zlib packs the same content otherwise
+    raw = core.unpack(one.pushed["a"], whole)
+    other_zlib = gzip.compress(raw, compresslevel=1, mtime=0)
+    assert len(other_zlib) != len(whole)
+    (tmp_path / one.pushed["a"]).write_bytes(other_zlib)
+    again = Machine(sessions=one.sessions)
+    told = push(store, again, again.pending(), TODAY)
+    assert (told.segments, told.known) == (0, 1)
+    assert pull(store, other, TODAY).segments == 1

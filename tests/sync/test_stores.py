@@ -205,6 +205,32 @@ def test_an_answer_that_is_lost_is_as_if_another_had_written(bucket: Any) -> Non
     assert store.get("a", limit=9) == b"1"
 
 
+def test_a_store_is_known_to_keep_conditions_although_an_answer_is_lost(bucket: Any) -> None:
+    store = bucket(pause=lambda _: None)
+    Answers(store, "lost")
+    assert store.is_conditional()
+
+
+def test_an_upload_that_did_not_come_whole_is_refused_by_the_store(bucket: Any) -> None:
+    """The first bytes alone, under the name and the checksum of all of them."""
+    store = bucket(pause=lambda _: None)
+    sender = store._client._endpoint.http_session
+    send = sender.send
+
+    def cut(request: Any) -> Any:
+        if request.method == "PUT" and "Content-Length" in request.headers:
+            request.body = b"0123"
+            del request.headers["Content-Length"]
+            request.headers["Content-Length"] = "4"
+        return send(request)
+
+    sender.send = cut
+    with pytest.raises(RemoteError):
+        store.put("a", b"0123456789")
+    sender.send = send
+    assert store.head("a") is None
+
+
 def test_what_does_not_pass_ends_in_a_message(bucket: Any) -> None:
     store = bucket(pause=lambda _: None)
     Answers(store, *["503"] * 9)
