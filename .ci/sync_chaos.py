@@ -124,7 +124,9 @@ def pusher(plan: argparse.Namespace, index: int, life: int, path: str) -> None:
     engine, store = open_database(path), store_at(plan, trouble)
     with SharedHistory(engine, store.identity) as history:
         for number in sessions_of(plan, index):
-            time.sleep(trouble.chance.uniform(0, 0.5))  # a benchmark takes its time: the others are to see the history grow
+            time.sleep(
+                trouble.chance.uniform(0, 0.5)
+            )  # a benchmark takes its time: the others are to see the history grow
             ingest(engine, lines(plan, number))
             if trouble.chance.random() < 0.25:
                 push(store, history, history.pending(), today())

@@ -7,6 +7,7 @@ Create Date: ${create_date}
 # The rules of every migration:
 #
 # - It changes the schema, not the history: no UPDATE or DELETE of measured rows, no reading across rows to decide.
+#   It runs on whole databases, and on single sessions that were shared before it: both must come to the same.
 #   A test that was renamed declares it with @pytest.mark.formerly, one that changed its meaning with @pytest.mark.epoch.
 # - It runs in one transaction with all the others that are missing, on SQLite and on PostgreSQL: no COMMIT, nothing
 #   CONCURRENTLY. A process that is killed in the middle leaves the old schema.

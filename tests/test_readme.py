@@ -43,12 +43,14 @@ def test_the_commands_of_the_readme_that_measure_work_one_after_the_other(crt):
     commands = [
         each.rpartition("&& ")[2]
         for each in COMMANDS
-        if any(word in each for word in ("crt bench", "crt report", "crt db", "sqlite3"))
+        if any(word in each for word in ("crt bench", "crt report", "crt sync", "crt db", "sqlite3"))
         and "--repeat auto" not in each
         and each not in QUICK
     ]
-    assert len(commands) == 9
+    assert len(commands) == 18
     for command in commands:
+        if command == "crt db merge other.db":
+            assert crt.run("sync", "pull", "--db", "other.db").returncode == 0
         words = shlex.split(command)
         if words[0] == "sqlite3":
             ((version, memory), *_) = crt.rows(words[2])
