@@ -31,7 +31,18 @@ HEAVY = {
 
 
 @pytest.mark.parametrize(
-    "command", ["--help", "--version", "bench --help", "report --help", "sync --help", "sync push --help", "db --help", "config show --help"]
+    "command",
+    [
+        "--help",
+        "--version",
+        "bench --help",
+        "report --help",
+        "sync --help",
+        "sync push --help",
+        "db --help",
+        "db query --help",
+        "config show --help",
+    ],
 )
 def test_help_imports_nothing_heavy(command: str, tmp_path: Path) -> None:
     code = (

@@ -305,7 +305,9 @@ def prune(
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
     format_: Format = "table",
 ) -> None:
-    """Remove sessions from this database, and from no other: what was pushed stays in the remote, and is not pulled again.
+    """Remove sessions from this database.
+
+    And from no other: what was pushed stays in the remote, and is not pulled again.
 
     \b
     crt db prune --keep 1y --dry-run

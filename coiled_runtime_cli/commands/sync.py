@@ -60,10 +60,12 @@ def push(
     dry_run: DryRun = False,
     format_: Format = "table",
 ) -> None:
-    """Add the sessions of this database that the remote has not. Pushed twice is once.
+    """Add the sessions of this database that the remote has not.
+
+    Pushed twice, or by two machines, is once.
 
     \b
-    crt sync push                                 to the remote of the configuration
+    crt sync push                                 to the configured remote
     crt sync push --remote s3://bucket/benchmarks
     crt sync push --remote /mnt/team/benchmarks   a folder does as well
     """  # noqa: D301 - a backspace tells click to keep the lines that follow
@@ -122,7 +124,9 @@ def pull(
     dry_run: DryRun = False,
     format_: Format = "table",
 ) -> None:
-    """Add the sessions of the remote that this database has not. The first time begins with what was last published.
+    """Add the sessions of the remote that this database has not.
+
+    An empty database begins with what was last published.
 
     \b
     crt sync pull
@@ -180,7 +184,7 @@ def status(
     region: Region = None,
     format_: Format = "table",
 ) -> None:
-    """Say what of this database the remote has not, and the other way round.
+    """Show what is to be pushed, and what to be pulled.
 
     crt sync status
     """
@@ -256,7 +260,9 @@ def publish(
     region: Region = None,
     format_: Format = "table",
 ) -> None:
-    """Put the whole history as benchmark.db into the remote, a plain SQLite file for everyone.
+    """Publish the whole history as one benchmark.db.
+
+    It is a plain SQLite file beside the segments, which anyone may fetch, and which a first pull begins with.
 
     \b
     crt sync publish                what a nightly job does

@@ -181,7 +181,7 @@ class S3Store:
         key = f"{PROBE}-{secrets.token_hex(8)}"
         try:
             # the first one may be told so too, where its own answer was lost and it was asked for again
-            return not all([self.put(key, b"crt", absent=True) for _ in range(2)])
+            return not all(self.put(key, b"crt", absent=True) for _ in range(2))
         finally:
             self.delete(key)
 
