@@ -50,6 +50,17 @@ def run(
     return Completed(done.returncode, done.stdout, done.stderr)
 
 
+def is_running(pid: int) -> bool:
+    """Whether there is a process of this number, whosever it is. Where that cannot be told it is taken for one."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except (OSError, OverflowError):
+        return True
+    return True
+
+
 class Child:
     """A program that runs beside this one, in a process group of its own, with its output in a file.
 

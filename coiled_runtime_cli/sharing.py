@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import os
+import platform
+import shutil
 import tempfile
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from coiled_runtime_cli import config, console
+from coiled_runtime_cli import config, console, process
 from coiled_runtime_cli.errors import RemoteError, UsageError
 
 if TYPE_CHECKING:
@@ -113,10 +116,13 @@ def begin(shared: Shared) -> int:
     from coiled_runtime_cli.sync.publish import KEY
     from coiled_runtime_cli.sync.store import MissingObjectError
 
+    beside = _beside(shared.engine)
+    if beside is not None:
+        _clean(beside)
     if not shared.history.is_empty():
         return 0
-    with tempfile.TemporaryDirectory(prefix="crt-", dir=_beside(shared.engine)) as folder:
-        copy = Path(folder) / KEY
+    with _scratch(shared.engine) as folder:
+        copy = folder / KEY
         try:
             shared.store.download(KEY, copy)
         except MissingObjectError:
@@ -131,9 +137,30 @@ def begin(shared: Shared) -> int:
 
 
 def _beside(engine: Engine) -> Path | None:
-    """Where there is room for a copy of a database: beside it, where it is a file; None: where the system has it."""
+    """The folder of a database that is a file."""
     database = engine.url.database if engine.dialect.name == "sqlite" else None
     return Path(database).absolute().parent if database else None
+
+
+def _scratch_prefix() -> str:
+    """Of the folders that this machine makes beside a database: a share may have those of others."""
+    return f".crt-pull-{hashlib.sha256(platform.node().encode()).hexdigest()[:8]}-"
+
+
+def _clean(folder: Path) -> None:
+    """Remove what killed processes of this machine have left."""
+    for each in folder.glob(f"{_scratch_prefix()}*"):
+        pid = each.name.removeprefix(_scratch_prefix()).partition("-")[0]
+        if pid.isdigit() and not process.is_running(int(pid)):
+            shutil.rmtree(each, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _scratch(engine: Engine) -> Iterator[Path]:
+    """A folder with room for a copy of a database: beside it, where it is a file, else where the system has temporary files."""
+    prefix = f"{_scratch_prefix()}{os.getpid()}-"
+    with tempfile.TemporaryDirectory(prefix=prefix, dir=_beside(engine)) as folder:
+        yield Path(folder)
 
 
 @contextlib.contextmanager

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import random
 import signal
 import socket
 import sqlite3
+import subprocess
 import sys
 import time
 from contextlib import closing
@@ -20,6 +22,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from recorded import lines
 from s3_servers import KEYS
 
+from coiled_runtime_cli import sharing
 from coiled_runtime_cli.core.record import SessionStarted
 from coiled_runtime_cli.db.engine import open_database
 from coiled_runtime_cli.db.ingest import ingest
@@ -328,3 +331,59 @@ def test_a_full_history_through_a_terminal_fits_eighty_columns(crt: Any, folder:
     assert child.exitstatus == 0
     assert "\x1b[3" not in text
     assert max(len(line) for line in text.splitlines()) <= 80, text
+
+
+def test_killed_at_any_moment_the_next_one_completes_it(crt: Any, folder: Path, tmp_path: Path) -> None:
+    remote = tmp_path / "remote"
+    fill(folder / "benchmark.db", *range(1, 200))
+    chance = random.Random(7)
+
+    def run_killed(*arguments: str) -> None:
+        for _ in range(6):
+            process = crt.start("sync", *arguments, "--remote", str(remote))
+            try:
+                process.communicate(timeout=chance.uniform(0.4, 1.6))
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.communicate()
+        done = crt.run("sync", *arguments, "--remote", str(remote))
+        assert done.returncode == 0, done.stderr
+
+    run_killed("push")
+    assert len(list(remote.glob("segments/v1/*/*.jsonl.gz"))) == 199
+    run_killed("pull", "--db", "new.db")
+    assert rows(folder / "new.db") == rows(folder / "benchmark.db")
+    run_killed("publish")
+    assert rows(remote / "benchmark.db") == rows(folder / "benchmark.db")
+    run_killed("pull", "--db", "begun.db")
+    ended = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, text=True)
+    name = f"{sharing._scratch_prefix()}{ended.stdout.strip()}-x"
+    (folder / name).mkdir()
+    run_killed("pull", "--db", "begun.db")
+    assert rows(folder / "begun.db") == rows(folder / "benchmark.db")
+    with closing(sqlite3.connect(folder / "begun.db")) as connection:
+        assert connection.execute("pragma integrity_check").fetchall() == [("ok",)]
+    # the copy of a published database that was being fetched when its process was killed goes with the next one
+    assert {path.name for path in folder.iterdir() if "crt" in path.name} <= {"crt-runs"}
+
+
+def test_a_disk_that_is_full_costs_nothing_that_is_there(crt: Any, folder: Path, tmp_path: Path) -> None:
+    """A limit on the size of files stands for the disk."""
+    fill(folder / "benchmark.db", *range(1, 60))
+    crt.run("sync", "push", "--remote", tmp_path / "remote")
+    crt.run("db", "upgrade", "--db", "new.db")
+    command = [*crt.command("sync", "pull", "--db", "new.db", "--remote", tmp_path / "remote")]
+    small = f"ulimit -f {(folder / 'new.db').stat().st_size // 1024 + 40}; trap '' XFSZ; exec \"$@\""
+    done = subprocess.run(
+        ["bash", "-c", small, "bash", *command],
+        cwd=folder,
+        env=crt.environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 3, done.stderr
+    assert "Traceback" not in done.stderr
+    done = crt.run("sync", "pull", "--db", "new.db", "--remote", tmp_path / "remote")
+    assert done.returncode == 0, done.stderr
+    assert rows(folder / "new.db") == rows(folder / "benchmark.db")
