@@ -72,12 +72,13 @@ class Applier:
         told: dict[Natural, Row] = {}
         values: dict[Natural, dict[str, Any]] = {}
         for row in rows:
-            own = kind.values(row)
-            natural = kind.natural_of(row)
+            natural = tuple(map(row.get, kind.natural))
+            if all(isinstance(each, (str, int)) for each in natural) and seen.get(natural) == row:
+                continue  # another segment said so
+            values[natural] = kind.values(row)
             if natural in told:
                 raise SegmentError(f"it tells two times of one {kind.name}")
-            if seen.get(natural) != row:
-                told[natural], values[natural] = row, own
+            told[natural] = row
         if not told:
             return
         stored = kind.by_natural(self._connection, told)

@@ -123,7 +123,10 @@ class Kind:
         strange = row.keys() - self.known
         if strange:
             raise SegmentError(f"its {self.name} has {min(strange)!r}, which its schema has not")
-        values = {name: None if row.get(name) is None else decode(row[name]) for name, decode in self.decoders.items()}
+        values: dict[str, Any] = dict.fromkeys(self.columns)
+        for name, value in row.items():
+            if value is not None and name in self.decoders:
+                values[name] = self.decoders[name](value)
         for name in (*self.natural, *self.required):
             if values.get(name, row.get(name)) is None:
                 raise SegmentError(f"a {self.name} of it has no {name}")
