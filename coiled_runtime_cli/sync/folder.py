@@ -7,6 +7,7 @@ import errno
 import hashlib
 import os
 import shutil
+import stat
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -106,13 +107,13 @@ class FolderStore:
         self.usage.add(requests=1)
         target = self._path(key)
         with self._errors():
-            target.parent.mkdir(parents=True, exist_ok=True)
+            self._make(target.parent)
             number, name = tempfile.mkstemp(prefix=f"{_HIDDEN}{target.name[:40]}-", dir=target.parent)
             temporary = Path(name)
             try:
                 with os.fdopen(number, "wb") as stream:
                     size = _write(stream, content)
-                temporary.chmod(0o666 & ~_umask())
+                temporary.chmod(0o666 & self._mode())
                 stored = self._place(temporary, target, absent=absent, match=match)
             finally:
                 temporary.unlink(missing_ok=True)
@@ -163,10 +164,31 @@ class FolderStore:
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:
         """Between looking and replacing nobody else may do so."""
-        with (self._root / _LOCK).open("a") as stream:
+        lock = self._root / _LOCK
+        is_new = not lock.exists()
+        with lock.open("a") as stream:
+            if is_new:
+                _permit(lock, 0o666 & self._mode())
             if fcntl is not None:
                 fcntl.flock(stream, fcntl.LOCK_EX)
             yield
+
+    def _make(self, folder: Path) -> None:
+        """Make a folder that everybody may write to who may write to the remote's own, whatever this user's umask is."""
+        missing = []
+        while not folder.is_dir():
+            missing.append(folder)
+            folder = folder.parent
+        inside = [each for each in reversed(missing) if each.is_relative_to(self._root)]
+        if missing:
+            missing[0].mkdir(parents=True, exist_ok=True)
+        for each in inside:
+            if each != self._root:
+                _permit(each, self._mode())
+
+    def _mode(self) -> int:
+        """What the remote's own folder permits, and what this user's umask does."""
+        return stat.S_IMODE(self._root.stat().st_mode) | (0o777 & ~_umask())
 
     @contextlib.contextmanager
     def _opened(self, key: str) -> Iterator[_Binary]:
@@ -231,6 +253,12 @@ def _sync_folder(path: Path) -> None:
             os.fsync(number)
         finally:
             os.close(number)
+
+
+def _permit(path: Path, mode: int) -> None:
+    """As far as the file system knows of that, and the file is this user's."""
+    with contextlib.suppress(OSError):
+        path.chmod(mode)
 
 
 def _umask() -> int:

@@ -135,6 +135,9 @@ def at_once(store: Store) -> Iterator[ThreadPoolExecutor]:
 _PART = re.compile(r"[A-Za-z0-9_=+@][A-Za-z0-9._=+@-]*")
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9._-]{1,61}[a-z0-9]")
 
+#: Under which a bucket has the history where no other prefix is named: the predecessor's.
+PREFIX = "benchmarks"
+
 #: Where the probe for conditional writes is put.
 PROBE = "probe/conditional-writes"
 
@@ -154,7 +157,7 @@ def open_store(
     scheme, separator, rest = remote.partition("://")
     if separator and scheme.lower() == "s3":
         bucket, _, prefix = rest.partition("/")
-        prefix = prefix.strip("/")
+        prefix = prefix.strip("/") or PREFIX
         if "@" in rest:
             raise UsageError(
                 "the remote has credentials in it",

@@ -280,7 +280,7 @@ def test_a_server_that_is_not_there_is_named(credentials: None) -> None:
     ("remote", "kind", "name"),
     [
         ("s3://bucket/some/prefix/", S3Store, "s3://bucket/some/prefix"),
-        ("s3://bucket", S3Store, "s3://bucket"),
+        ("s3://bucket", S3Store, "s3://bucket/benchmarks"),
         ("file:///a%20folder/b", FolderStore, "/a folder/b"),
         ("/a/b", FolderStore, "/a/b"),
         ("a/b", FolderStore, "a/b"),
@@ -365,3 +365,28 @@ def test_a_full_disk_is_an_error_of_the_remote(tmp_path: Path, monkeypatch: pyte
     with pytest.raises(CrtError, match="No space left on device"):
         store.put("a/b", b"1")
     assert list(tmp_path.rglob("*b*")) == []
+
+
+def test_a_shared_folder_stays_everybody_s(tmp_path: Path) -> None:
+    """What one user makes there another may add to, although the first one's umask would not have it."""
+    root = tmp_path / "share"
+    root.mkdir()
+    root.chmod(0o2775)
+    before = os.umask(0o077)
+    try:
+        store = FolderStore(root)
+        store.put("segments/v1/2026-11-20/a.gz", b"a", absent=True)
+        store.put("benchmark.db", b"b", match=None)
+        os.umask(0o022)
+        FolderStore(root / "new" / "remote").put("x/y", b"")
+    finally:
+        os.umask(before)
+    modes = {path.relative_to(root).as_posix(): stat.S_IMODE(path.stat().st_mode) for path in root.rglob("*")}
+    assert modes["segments/v1/2026-11-20"] == modes["segments"] == 0o2775
+    assert modes["segments/v1/2026-11-20/a.gz"] == modes["benchmark.db"] == modes[".lock"] == 0o664
+    assert modes["new/remote/x"] & 0o777 == 0o755
+
+
+def test_a_bucket_has_the_history_where_the_predecessor_had_it() -> None:
+    assert open_store("s3://bucket", endpoint_url="http://127.0.0.1:9", region="x").name == "s3://bucket/benchmarks"
+    assert open_store("s3://bucket/team/", endpoint_url="http://127.0.0.1:9", region="x").name == "s3://bucket/team"
