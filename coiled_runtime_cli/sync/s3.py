@@ -1,4 +1,8 @@
-"""A bucket as a store: S3, or what speaks like it. The one place that knows boto3."""
+"""A bucket as a store: S3, or what speaks like it. The one place that knows boto3.
+
+Tried against SeaweedFS, moto and rclone. What AWS alone answers (409 for two writers at once, denials of IAM, logins by SSO) is
+handled as its documentation says, and was not run.
+"""
 
 from __future__ import annotations
 

