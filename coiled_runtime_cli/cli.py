@@ -60,6 +60,9 @@ class _Command:
 _COMMANDS = {
     "bench": _Command("bench", "bench", "Run benchmarks, and store what they measure.", rest="--pytest-arg"),
     "report": _Command("report", "report", "Draw the history as a site: what changed, every benchmark, comparisons."),
+    "compare": _Command(
+        "compare", "compare", "Compare two sets of runs, test by test: labels, versions, commits, dates."
+    ),
     "sync": _Command("sync", "app", "Share the history through a bucket or a folder: push, pull, publish."),
     "db": _Command("db", "app", "Look after the database: query, export, merge, import, prune, upgrade."),
     "config": _Command("config", "app", "Show the configuration, and where it comes from."),

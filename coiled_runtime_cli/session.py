@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import coiled_runtime_cli
-from coiled_runtime_cli import clusters, config, git, journal
+from coiled_runtime_cli import clusters, config, console, git, journal
 from coiled_runtime_cli.core.record import Host, SessionEnded, SessionStarted
 from coiled_runtime_cli.core.settings import SessionSettings
-from coiled_runtime_cli.errors import ToolError
+from coiled_runtime_cli.errors import ToolError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -229,6 +229,20 @@ def open_history(settings: config.Config) -> tuple[Engine, tuple[Stored, ...]]:
 
     engine = open_database(settings.db)
     return engine, recover(settings, engine)
+
+
+def open_existing(settings: config.Config) -> Engine:
+    """As :func:`open_history`, of a database that is there, or for which killed sessions left rows; says what was recovered.
+
+    Raises UsageError where it is not there.
+    """
+    file = config.sqlite_file(settings.db)
+    if file is not None and not file.exists() and not journal.pending(settings.runs):
+        raise UsageError(f"no database at {file}", hint="crt bench --suite parquet makes one; --db names one elsewhere")
+    engine, recovered = open_history(settings)
+    for each in recovered:
+        console.note(each.sentence())
+    return engine
 
 
 def store_after_pytest(settings: SessionSettings) -> str:

@@ -126,20 +126,12 @@ def _report_settings(settings: Config) -> dict[str, Any]:
 
 def _open(settings: list[Config], stack: ExitStack) -> list[Engine]:
     """Open the databases; each must be there already, unless a killed session has left rows for it."""
-    from coiled_runtime_cli import config, console, journal, session
-    from coiled_runtime_cli.errors import UsageError
+    from coiled_runtime_cli import session
 
     engines = []
     for each in settings:
-        file = config.sqlite_file(each.db)
-        if file is not None and not file.exists() and not journal.pending(each.runs):
-            raise UsageError(
-                f"no database at {file}", hint="crt bench --suite parquet makes one; --db names one elsewhere"
-            )
-        engine, recovered = session.open_history(each)
+        engine = session.open_existing(each)
         stack.callback(engine.dispose)
-        for one in recovered:
-            console.note(one.sentence())
         engines.append(engine)
     return engines
 

@@ -376,17 +376,10 @@ def _question(found: Any, settings: Config) -> str:
 
 def _present(db: str | None) -> Config:
     """The settings of a database that is there, at this crt's schema, with what killed sessions have left in it."""
-    from coiled_runtime_cli import config, console, journal, session
-    from coiled_runtime_cli.errors import UsageError
+    from coiled_runtime_cli import config, session
 
     settings = config.load({"db": db})
-    file = config.sqlite_file(settings.db)
-    if file is not None and not file.exists() and not journal.pending(settings.runs):
-        raise UsageError(f"no database at {file}", hint="crt bench --suite parquet makes one; --db names one elsewhere")
-    engine, recovered = session.open_history(settings)
-    engine.dispose()
-    for each in recovered:
-        console.note(each.sentence())
+    session.open_existing(settings).dispose()
     return settings
 
 

@@ -447,14 +447,13 @@ def _opened(
 
     from coiled_runtime_cli import config, console, journal, session, sharing
     from coiled_runtime_cli.db.engine import open_database
-    from coiled_runtime_cli.errors import UsageError
 
     file = config.sqlite_file(settings.db)
     is_absent = file is not None and not file.exists() and not journal.pending(settings.runs)
-    if is_absent and absent == "refuse":
-        raise UsageError(f"no database at {file}", hint="crt bench --suite parquet makes one; --db names one elsewhere")
     with tempfile.TemporaryDirectory(prefix="crt-") as folder:
-        if is_absent and absent == "empty":
+        if absent == "refuse":
+            engine = session.open_existing(settings)
+        elif is_absent and absent == "empty":
             engine = open_database(f"{folder}/empty.db")
         else:
             engine, recovered = session.open_history(settings)

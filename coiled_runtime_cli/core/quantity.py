@@ -11,6 +11,11 @@ _UNITS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, 
 _DURATION_PART = re.compile(r"\s*(\d+(?:\.\d*)?|\.\d+)\s*(ns|us|µs|ms|min|s|m|h|d)\s*")
 
 
+#: Display units of seconds and bytes: these are shown in whichever multiple reads best.
+_OF_TIME = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9}
+_OF_MEMORY = {"B": 1, "bytes": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40}
+
+
 def _three_digits(value: float) -> str:
     """Three significant digits of a value between 0 and 9999, never in exponent form: 1.12, 12.3, 123, 1023."""
     for digits, limit in ((2, 9.995), (1, 99.95)):
@@ -89,3 +94,42 @@ def parse_fraction(text: str) -> float:
 def counted(count: int, noun: str) -> str:
     """``1 session``, ``1,200 sessions``."""
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def value_text(value: float, unit: str, scale: float) -> str:
+    """A stored value in its display unit, ``scale`` of the stored one: ``1.24 s``, ``3.41 GiB``; others with three digits."""
+    # a recorded metric may be stored in milliseconds or MiB: its display unit and scale say how much that is
+    if unit in _OF_TIME:
+        return seconds_text(value * (_OF_TIME[unit] / scale))
+    if unit in _OF_MEMORY:
+        return bytes_text(value * (_OF_MEMORY[unit] / scale))
+    number = number_text(value / scale)
+    return f"{number} {unit}" if unit else number
+
+
+def number_text(value: float) -> str:
+    """Three significant digits, thousands apart, no exponent between 0.001 and a billion."""
+    if not math.isfinite(value):
+        return str(value)
+    size = abs(value)
+    if size == 0:
+        return "0"
+    if size >= 1e9 or size < 1e-3:
+        return f"{value:.2e}"
+    if size >= 999.5:
+        return f"{value:,.0f}"
+    digits = max(0, 2 - math.floor(math.log10(size)))
+    return f"{value:.{digits}f}"
+
+
+def ratio_text(ratio: float) -> str:
+    """A ratio as a change: ``+12 %``, ``-8.3 %``, ``+0.4 %``; ``x3.2`` from a doubling on, ``/3.2`` down from a half."""
+    if not (math.isfinite(ratio) and ratio > 0):
+        return "?"
+    if ratio >= 2:
+        return f"x{number_text(ratio) if ratio >= 9.95 else f'{ratio:.1f}'}"
+    if ratio <= 0.5:
+        return f"/{number_text(1 / ratio) if ratio <= 1 / 9.95 else f'{1 / ratio:.1f}'}"
+    percent = (ratio - 1) * 100
+    text = f"{percent:+.0f}" if abs(percent) >= 9.95 else f"{percent:+.1f}"
+    return f"{'0.0' if float(text) == 0 else text} %"

@@ -6,10 +6,10 @@ import math
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
-from coiled_runtime_cli.core.quantity import seconds_text
+from coiled_runtime_cli.core.quantity import ratio_text, seconds_text
 from coiled_runtime_cli.report.figures import bisection as figures
 from coiled_runtime_cli.report.groups import slug
-from coiled_runtime_cli.report.text import ratio_text, value_text
+from coiled_runtime_cli.report.text import value_text
 from coiled_runtime_cli.report.views import BisectionView, LinkView, MetricView
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ import xml.etree.ElementTree as ET
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
-from coiled_runtime_cli.report.text import ratio_text
+from coiled_runtime_cli.core.quantity import ratio_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

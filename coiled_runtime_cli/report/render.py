@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
 
+from coiled_runtime_cli.core import quantity
 from coiled_runtime_cli.report import encode, text
 
 if TYPE_CHECKING:
@@ -42,8 +43,8 @@ def _environment() -> Environment:
     environment.filters["iso"] = _iso
     environment.filters["day"] = _day
     environment.filters["minute"] = _minute
-    environment.filters["ratio"] = text.ratio_text
-    environment.filters["number"] = text.number_text
+    environment.filters["ratio"] = quantity.ratio_text
+    environment.filters["number"] = quantity.number_text
     environment.filters["value"] = text.value_text
     environment.filters["count"] = _count
     environment.filters["clip"] = _clip

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from coiled_runtime_cli.core.quantity import ratio_text
 from coiled_runtime_cli.core.table import Column, Table, markdown
-from coiled_runtime_cli.report.text import ratio_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 import coiled_runtime_cli.report
-from coiled_runtime_cli.report.text import number_text, ratio_text, value_text
+from coiled_runtime_cli.core.quantity import number_text, ratio_text
+from coiled_runtime_cli.report.text import value_text
 from coiled_runtime_cli.report.views import MetricView
 
 CRT = Path(coiled_runtime_cli.report.__file__).parent / "static" / "crt.js"

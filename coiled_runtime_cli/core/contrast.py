@@ -1,0 +1,163 @@
+"""Two selections of a history side by side: each test of one against the same test of the other, in the same circumstances.
+
+Runs are paired where benchmark, epoch, scale, cluster, Python and host (where the work ran on it) agree; what is compared, the
+label and the packages, may differ. A run that both selections have counts for neither.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from coiled_runtime_cli.core import compare
+from coiled_runtime_cli.core.record import OUTCOMES
+from coiled_runtime_cli.core.series import SeriesKey, series_key
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from coiled_runtime_cli.core.history import History, HistoryMetric
+
+_PASSED, _SKIPPED = OUTCOMES.index("passed"), OUTCOMES.index("skipped")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Paired:
+    """One test and metric in one set of circumstances. ``key`` has no label: that is what is compared."""
+
+    key: SeriesKey
+    metric: HistoryMetric
+    compared: compare.Comparison
+    verdict: compare.Verdict
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Contrast:
+    """``paired`` has the worst first; ``alone`` are the benchmarks that only one side has, ``elsewhere`` those that both have,
+    but in no circumstances that agree; ``shared`` counts the runs that both selections have.
+    """
+
+    paired: tuple[Paired, ...]
+    failures: tuple[tuple[SeriesKey, compare.FailureFinding], ...]
+    alone: tuple[tuple[str, ...], tuple[str, ...]]
+    elsewhere: tuple[str, ...]
+    shared: int
+
+
+def contrast(
+    history: History,
+    baseline: NDArray[np.bool_],
+    contender: NDArray[np.bool_],
+    metrics: Sequence[HistoryMetric],
+    *,
+    smallest: float = 0.05,
+    rate: float = 0.05,
+    confidence: float = 0.95,
+) -> Contrast:
+    """Compare all that can be compared. ``baseline`` and ``contender`` are masks of the runs.
+
+    ``smallest`` is the smallest effect of interest and ``rate`` the false discovery rate: see :func:`compare.verdicts`.
+    """
+    both = baseline & contender
+    arms = (_by_series(history, baseline & ~both), _by_series(history, contender & ~both))
+    common = [key for key in arms[0] if key in arms[1]]
+    pairs: list[tuple[SeriesKey, HistoryMetric, compare.Comparison]] = []
+    failed = []
+    for key in common:
+        rows = [arm[key] for arm in arms]
+        attempts = [_attempts(history, each) for each in rows]
+        finding = compare.failures(*attempts)
+        if finding is not None:
+            failed.append((key, finding))
+        passed = [each[history.runs.outcome[each] == _PASSED] for each in rows]
+        for metric in metrics:
+            values = [history.runs.values[metric.key][each] for each in passed]
+            known = [each[np.isfinite(each)].tolist() for each in values]
+            if known[0] and known[1]:
+                pairs.append((key, metric, compare.comparison(known[0], known[1], confidence=confidence)))
+    words = compare.verdicts(
+        [each for _, _, each in pairs], better=[metric.better for _, metric, _ in pairs], smallest=smallest, rate=rate
+    )
+    paired = [
+        Paired(key=key, metric=metric, compared=compared, verdict=word)
+        for (key, metric, compared), word in zip(pairs, words, strict=True)
+    ]
+    names = [{key.benchmark for key in arm} for arm in arms]
+    met = {key.benchmark for key in common}
+    return Contrast(
+        paired=tuple(sorted(paired, key=_worst_first)),
+        failures=tuple(
+            sorted(failed, key=lambda each: (each[1].finding != "broken", each[1].p_value, each[0].benchmark))
+        ),
+        alone=(tuple(sorted(names[0] - names[1])), tuple(sorted(names[1] - names[0]))),
+        elsewhere=tuple(sorted((names[0] & names[1]) - met)),
+        shared=int(both.sum()),
+    )
+
+
+def _worst_first(each: Paired) -> tuple[int, float, str, str]:
+    order = compare.VERDICTS.index(each.verdict.word)
+    ratio = each.compared.ratio or 1.0
+    size = max(ratio, 1 / ratio)
+    return order, -size, each.key.benchmark, each.metric.key
+
+
+def _attempts(history: History, rows: NDArray[np.int64]) -> compare.Attempts:
+    outcome = history.runs.outcome[rows]
+    tried = outcome != _SKIPPED
+    return compare.Attempts(runs=int(tried.sum()), failed=int((outcome[tried] != _PASSED).sum()))
+
+
+def _by_series(history: History, mask: NDArray[np.bool_]) -> dict[SeriesKey, NDArray[np.int64]]:
+    """The unprofiled rows of a mask by their series, without the label."""
+    runs = history.runs
+    rows = np.flatnonzero(mask & ~runs.profiled)
+    if not len(rows):
+        return {}
+    columns = (runs.benchmark[rows], runs.session[rows], runs.environment[rows], runs.cluster[rows])
+    _, of = np.unique(np.stack(columns, axis=1), axis=0, return_inverse=True)
+    order = np.argsort(of.reshape(-1), kind="stable")
+    edges = np.flatnonzero(np.diff(of.reshape(-1)[order])) + 1
+    found: dict[SeriesKey, list[NDArray[np.int64]]] = {}
+    for members in np.split(rows[order], edges):
+        found.setdefault(key_of(history, int(members[0])), []).append(members)
+    return {key: np.sort(np.concatenate(parts)) for key, parts in found.items()}
+
+
+def key_of(history: History, row: int) -> SeriesKey:
+    """What a run may be compared with, whatever its label."""
+    runs = history.runs
+    benchmark, session = history.benchmarks[runs.benchmark[row]], history.sessions[runs.session[row]]
+    environment = history.environments[runs.environment[row]] if runs.environment[row] >= 0 else None
+    cluster = history.clusters[runs.cluster[row]] if runs.cluster[row] >= 0 else None
+    return series_key(
+        benchmark=benchmark.id,
+        epoch=benchmark.epoch,
+        label=None,
+        scale=session.scale,
+        cluster=None if cluster is None else cluster.spec_id,
+        cluster_kind=None if cluster is None else cluster.kind,
+        python=None if environment is None else environment.python,
+        host=session.host_fingerprint,
+    )
+
+
+def circumstances(keys: Sequence[SeriesKey]) -> dict[SeriesKey, str]:
+    """What tells series of one benchmark apart, where there are several: scale, Python, cluster, host."""
+    names = ("scale", "python", "cluster", "host", "epoch")
+    varies = [name for name in names if len({getattr(replace(key, benchmark=""), name) for key in keys}) > 1]
+    told = {
+        "scale": "{} scale",
+        "python": "Python {}",
+        "cluster": "cluster {:.6}",
+        "host": "host {:.6}",
+        "epoch": "epoch {}",
+    }
+    return {
+        key: ", ".join(told[name].format(getattr(key, name)) for name in varies if getattr(key, name) is not None)
+        for key in keys
+    }
