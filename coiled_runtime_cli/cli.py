@@ -60,6 +60,7 @@ class _Command:
 _COMMANDS = {
     "bench": _Command("bench", "bench", "Run benchmarks, and store what they measure.", rest="--pytest-arg"),
     "report": _Command("report", "report", "Draw the history as a site: what changed, every benchmark, comparisons."),
+    "detect": _Command("detect", "app", "Find what got slower or faster, since when, and what moved."),
     "compare": _Command(
         "compare", "compare", "Compare two sets of runs, test by test: labels, versions, commits, dates."
     ),

@@ -107,3 +107,31 @@ def crt(tmp_path):
         PYTHONPATH=os.pathsep.join(filter(None, [str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH")])),
     )
     return Crt(folder, environment)
+
+
+class Inside(Crt):
+    """`crt` within the process of the test: without the second that each start takes. For what needs no process of its own."""
+
+    capture = None
+
+    def run(self, *arguments, timeout=None, environment=None):  # noqa: ARG002 - as of the one with a process
+        from coiled_runtime_cli import cli
+
+        with pytest.MonkeyPatch.context() as patch:
+            for name in list(os.environ):
+                if name.startswith(ISOLATED):
+                    patch.delenv(name)
+            for name, value in {**self.environment, **(environment or {})}.items():
+                patch.setenv(name, value)
+            patch.chdir(self.folder)
+            self.capture.readouterr()
+            code = cli.run([str(each) for each in arguments])
+            told = self.capture.readouterr()
+        return subprocess.CompletedProcess(["crt", *map(str, arguments)], code, told.out, told.err)
+
+
+@pytest.fixture
+def inside(crt, capsys):
+    found = Inside(crt.folder, crt.environment)
+    found.capture = capsys
+    return found

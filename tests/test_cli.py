@@ -265,7 +265,7 @@ def test_config_path_prints_the_files_that_are_read(tmp_path: Path, environment:
 
 @pytest.mark.parametrize(
     ("words", "expected"),
-    [("crt ", set(cli._COMMANDS)), ("crt co", {"config"}), ("crt config ", {"show", "path"})],
+    [("crt ", set(cli._COMMANDS)), ("crt co", {"compare", "config"}), ("crt config ", {"show", "path"})],
 )
 def test_shells_get_completions(words: str, expected: set[str], tmp_path: Path, environment: dict[str, str]) -> None:
     asked = {"_CRT_COMPLETE": "complete_bash", "COMP_WORDS": words, "COMP_CWORD": str(len(words.split(" ")) - 1)}

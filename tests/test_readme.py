@@ -61,6 +61,26 @@ def test_the_commands_of_the_readme_that_measure_work_one_after_the_other(crt):
         assert done.returncode == 0, command + done.stdout + done.stderr
 
 
+def test_the_commands_of_the_readme_that_decide_work_on_a_history(inside):
+    sys.path.insert(0, str(Path(__file__).parent / "commands"))
+    import histories
+
+    from coiled_runtime_cli.db.engine import open_database
+    from coiled_runtime_cli.db.ingest import ingest
+
+    engine = open_database(str(inside.folder / "benchmark.db"))
+    for number in range(12):
+        for label in ("main", "my-branch"):
+            ingest(engine, histories.session(label, number, {"a": 1.0, "b": 1.0}, version="2026.8.0"))
+    engine.dispose()
+    commands = [each for each in COMMANDS if each.startswith(("crt detect", "crt compare"))]
+    assert len(commands) == 3
+    for command in commands:
+        done = inside.run(*shlex.split(command)[1:])
+        assert done.returncode == 0, command + done.stdout + done.stderr
+        assert done.stdout
+
+
 @pytest.mark.slow
 def test_repeating_until_the_numbers_are_good_works_as_the_readme_says(crt):
     crt.environment.pop("CRT_SUITES")

@@ -37,6 +37,8 @@ HEAVY = {
         "--version",
         "bench --help",
         "report --help",
+        "detect --help",
+        "compare --help",
         "sync --help",
         "sync push --help",
         "db --help",

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from coiled_runtime_cli.core import compare
+from coiled_runtime_cli.core.grouping import rows_by_series, series_of
 from coiled_runtime_cli.core.record import OUTCOMES
-from coiled_runtime_cli.core.series import SeriesKey, series_key
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from coiled_runtime_cli.core.history import History, HistoryMetric
+    from coiled_runtime_cli.core.series import SeriesKey
 
 _PASSED, _SKIPPED = OUTCOMES.index("passed"), OUTCOMES.index("skipped")
 
@@ -63,7 +64,14 @@ def contrast(
     ``smallest`` is the smallest effect of interest and ``rate`` the false discovery rate: see :func:`compare.verdicts`.
     """
     both = baseline & contender
-    arms = (_by_series(history, baseline & ~both), _by_series(history, contender & ~both))
+    keys, of = series_of(history, labels=False)
+    arms = [
+        {
+            keys[number]: rows
+            for number, rows in rows_by_series(of, np.flatnonzero(each & ~both & ~history.runs.profiled)).items()
+        }
+        for each in (baseline, contender)
+    ]
     common = [key for key in arms[0] if key in arms[1]]
     pairs: list[tuple[SeriesKey, HistoryMetric, compare.Comparison]] = []
     failed = []
@@ -110,40 +118,6 @@ def _attempts(history: History, rows: NDArray[np.int64]) -> compare.Attempts:
     outcome = history.runs.outcome[rows]
     tried = outcome != _SKIPPED
     return compare.Attempts(runs=int(tried.sum()), failed=int((outcome[tried] != _PASSED).sum()))
-
-
-def _by_series(history: History, mask: NDArray[np.bool_]) -> dict[SeriesKey, NDArray[np.int64]]:
-    """The unprofiled rows of a mask by their series, without the label."""
-    runs = history.runs
-    rows = np.flatnonzero(mask & ~runs.profiled)
-    if not len(rows):
-        return {}
-    columns = (runs.benchmark[rows], runs.session[rows], runs.environment[rows], runs.cluster[rows])
-    _, of = np.unique(np.stack(columns, axis=1), axis=0, return_inverse=True)
-    order = np.argsort(of.reshape(-1), kind="stable")
-    edges = np.flatnonzero(np.diff(of.reshape(-1)[order])) + 1
-    found: dict[SeriesKey, list[NDArray[np.int64]]] = {}
-    for members in np.split(rows[order], edges):
-        found.setdefault(key_of(history, int(members[0])), []).append(members)
-    return {key: np.sort(np.concatenate(parts)) for key, parts in found.items()}
-
-
-def key_of(history: History, row: int) -> SeriesKey:
-    """What a run may be compared with, whatever its label."""
-    runs = history.runs
-    benchmark, session = history.benchmarks[runs.benchmark[row]], history.sessions[runs.session[row]]
-    environment = history.environments[runs.environment[row]] if runs.environment[row] >= 0 else None
-    cluster = history.clusters[runs.cluster[row]] if runs.cluster[row] >= 0 else None
-    return series_key(
-        benchmark=benchmark.id,
-        epoch=benchmark.epoch,
-        label=None,
-        scale=session.scale,
-        cluster=None if cluster is None else cluster.spec_id,
-        cluster_kind=None if cluster is None else cluster.kind,
-        python=None if environment is None else environment.python,
-        host=session.host_fingerprint,
-    )
 
 
 def circumstances(keys: Sequence[SeriesKey]) -> dict[SeriesKey, str]:

@@ -274,3 +274,27 @@ class RemoteCatalog(Base):
     remote: Mapped[str] = mapped_column(primary_key=True)
     etag: Mapped[str]
     through: Mapped[date] = mapped_column(comment="the last day (UTC) that it tells of")
+
+
+class Finding(Base):
+    """A change that was reported, and what a person has said of it. What it is worth today is found out anew each time."""
+
+    __tablename__ = "finding"
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    benchmark: Mapped[str] = mapped_column(comment="id; this and what follows up to host is the series")
+    epoch: Mapped[int]
+    label: Mapped[str | None]
+    scale: Mapped[str | None]
+    cluster: Mapped[str | None]
+    python: Mapped[str | None]
+    host: Mapped[str | None]
+    metric: Mapped[str]
+    kind: Mapped[str] = mapped_column(comment="regression or improvement")
+    first_bad: Mapped[str] = mapped_column(comment="UUID of the first run after the change")
+    since: Mapped[Time] = mapped_column(comment="its start (UTC)")
+    before: Mapped[float] = mapped_column(Float(53), comment="in the unit of the metric")
+    after: Mapped[float] = mapped_column(Float(53))
+    reported: Mapped[Time] = mapped_column(comment="when it was reported first (UTC)")
+    accepted: Mapped[Time | None] = mapped_column(comment="when a person accepted it (UTC)")
+    reason: Mapped[str | None]

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 #: Tables whose rows are of one database alone.
-_LOCAL = (models.PushedSegment, models.RemoteCatalog, models.Bisection)
+_LOCAL = (models.PushedSegment, models.RemoteCatalog, models.Bisection, models.Finding)
 
 
 class SnapshotError(ValueError):

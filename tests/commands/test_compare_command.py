@@ -4,84 +4,46 @@ from __future__ import annotations
 
 import csv
 import io
-import random
 import re
-import uuid
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from coiled_runtime_cli.core.record import (
-    Benchmark,
-    Environment,
-    Host,
-    Metric,
-    Package,
-    Run,
-    SessionEnded,
-    SessionStarted,
-)
+sys.path.insert(0, str(Path(__file__).parent))
+import histories
+
 from coiled_runtime_cli.db.engine import open_database
 from coiled_runtime_cli.db.ingest import ingest
-
-DAY = 86_400.0
-START = 1.79e9  # 2026-09-21
 
 #: What the second label does to each test: nothing, 20 % slower, 20 % faster, twice the throughput, failing, noise that hides it.
 TESTS = {"same": 1.0, "slower": 1.2, "faster": 0.8, "throughput": 1.0, "broken": 1.0, "noisy": 1.05}
 
 
-def session(
-    label: str, number: int, *, version: str, runs: int = 1, python: str = "3.11.7.final.0", only: Any = None
-) -> list[Any]:
-    """One session: each test once or more often, 1 % noise (``noisy``: 40 %)."""
-    chance = random.Random(f"{label}-{number}-{python}")
-    identity = f"{label}-{number}-{python[:4]}"
-    environment = Environment(
+def session(label: str, number: int, *, version: str, python: str = "3.11.7.final.0", only: Any = TESTS) -> list[Any]:
+    branch = label == "branch"
+    return histories.session(
+        label,
+        number,
+        {name: effect if branch else 1.0 for name, effect in TESTS.items() if name in only},
+        version=version,
         python=python,
-        platform="linux",
-        packages=(Package(name="dask", version=version, commit=f"{number:07x}abcdef" * 3),),
+        noise={"noisy": 0.4},
+        throughput={"throughput": 2.0 if branch else 1.0},
+        failing={"broken"} if branch else (),
     )
-    started = START + number * DAY
-    found: list[Any] = [SessionStarted(id=identity, started=started, label=label, host=Host(cores=2)), environment]
-    for name, effect in TESTS.items():
-        if only is not None and name not in only:
-            continue
-        test = Benchmark(path="benchmarks/test_x.py", name=f"test_{name}", originalname=f"test_{name}")
-        found.append(test)
-        change = effect if label == "branch" else 1.0
-        for repeat in range(runs):
-            noise = chance.lognormvariate(0, 0.4 if name == "noisy" else 0.01)
-            failed = name == "broken" and label == "branch"
-            rate = Metric(name="throughput", value=(2 if label == "branch" else 1) * noise, unit="B/s", better="higher")
-            found.append(
-                Run(
-                    uuid=str(uuid.uuid5(uuid.NAMESPACE_OID, f"{identity} {name} {repeat}")),
-                    session=identity,
-                    benchmark=test.id,
-                    environment=environment.id,
-                    repeat=repeat,
-                    outcome="failed" if failed else "passed",
-                    start=started + len(found),
-                    end=started + len(found) + 1,
-                    duration=None if failed else 10 * change * noise,
-                    peak_memory=2.0**30 * noise,
-                    metrics=(rate,) if name == "throughput" else (),
-                )
-            )
-    return [*found, SessionEnded(id=identity, ended=started + 100)]
 
 
 @pytest.fixture
-def history(crt: Any) -> Any:
+def history(inside: Any) -> Any:
     """Ten sessions of ``main`` with dask 2026.8.0, ten of ``branch`` with 2026.9.0, the days one to ten."""
-    engine = open_database(str(Path(crt.folder) / "benchmark.db"))
+    engine = open_database(str(Path(inside.folder) / "benchmark.db"))
     for number in range(10):
         ingest(engine, session("main", number, version="2026.8.0"))
         ingest(engine, session("branch", number, version="2026.9.0"))
     engine.dispose()
-    return crt
+    return inside
 
 
 def verdicts(told: dict[str, Any]) -> dict[str, str]:
@@ -202,20 +164,20 @@ def test_a_mistake_is_one_message_and_its_exit_code(history: Any, arguments: lis
     assert done.stdout == ""
 
 
-def test_what_cannot_be_compared_is_said(crt: Any) -> None:
-    engine = open_database(str(Path(crt.folder) / "benchmark.db"))
+def test_what_cannot_be_compared_is_said(inside: Any) -> None:
+    engine = open_database(str(Path(inside.folder) / "benchmark.db"))
     ingest(engine, session("main", 0, version="1", only={"same"}))
     ingest(engine, session("branch", 0, version="1", only={"slower"}))
     ingest(engine, session("new", 0, version="1", python="3.12.1.final.0", only={"same"}))
     engine.dispose()
-    done = crt.run("compare", "main", "branch")
+    done = inside.run("compare", "main", "branch")
     assert (done.returncode, "no test in common" in done.stderr) == (3, True), done.stderr
-    done = crt.run("compare", "main", "new")
+    done = inside.run("compare", "main", "new")
     assert (done.returncode, "same circumstances" in done.stderr) == (3, True), done.stderr
-    engine = open_database(str(Path(crt.folder) / "benchmark.db"))
+    engine = open_database(str(Path(inside.folder) / "benchmark.db"))
     ingest(engine, session("branch", 1, version="1", only={"same"}))
     engine.dispose()
-    done = crt.run("compare", "main", "branch")
+    done = inside.run("compare", "main", "branch")
     assert (done.returncode, "too few runs" in done.stdout) == (5, True), done.stderr
     assert "only branch has" in done.stderr
 

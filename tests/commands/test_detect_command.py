@@ -1,0 +1,181 @@
+"""`crt detect` as a user types it, on a history whose truth is known, and as it grows."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+import histories
+
+from coiled_runtime_cli.db.engine import open_database
+from coiled_runtime_cli.db.ingest import ingest
+
+STEP = 24
+
+
+def grow(crt: Any, first: int, last: int, *, step: int = STEP, label: str = "upstream", fixed: int = 999) -> None:
+    """Daily sessions: at ``step`` one test gets 20 % slower and one faster, one halves its throughput; dask moves each day."""
+    engine = open_database(str(Path(crt.folder) / "benchmark.db"))
+    for number in range(first, last):
+        after = step <= number < fixed
+        effects = {"same": 1.0, "slower": 1.2 if after else 1.0, "faster": 0.8 if after else 1.0, "rate": 1.0}
+        throughput = {"rate": 0.5 if after else 1.0}
+        ingest(engine, histories.session(label, number, effects, version=f"2026.{number}.0", throughput=throughput))
+    engine.dispose()
+
+
+def detect(crt: Any, *arguments: str, code: int = 0) -> dict[str, Any]:
+    done = crt.run("detect", "--format", "json", *arguments)
+    assert done.returncode == code, done.stderr
+    import json
+
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+def names(findings: list[dict[str, Any]]) -> set[tuple[str, str]]:
+    return {(each["benchmark"].rpartition("_")[2], each["metric"]) for each in findings}
+
+
+def test_what_changed_is_found_with_its_direction_and_cause(inside: Any) -> None:
+    grow(inside, 0, 40)
+    told = detect(inside)
+    assert told["schema"] == 1
+    assert names(told["regressions"]) == {("slower", "duration"), ("rate", "throughput")}
+    assert names(told["improvements"]) == {("faster", "duration")}
+    slower = next(each for each in told["regressions"] if each["metric"] == "duration")
+    assert slower["low"] < 1.2 < slower["high"]
+    assert slower["q"] < 0.001
+    assert (slower["label"], slower["state"], slower["runs_since"]) == ("upstream", "confirmed", 16)
+    assert slower["last_good"]["start"] < slower["first_bad"]["start"] == slower["since"]
+    assert inside.rows(f"select session_id from test_run where uuid = '{slower['first_bad']['uuid']}'") == [
+        ("upstream-24-3.11",)
+    ]
+    assert inside.rows(f"select session_id from test_run where uuid = '{slower['last_good']['uuid']}'") == [
+        ("upstream-23-3.11",)
+    ]
+    (moved,) = slower["changes"]
+    assert (moved["package"], moved["before"], moved["after"]) == (
+        "dask",
+        "2026.23.0 (0000017a)",
+        "2026.24.0 (0000018a)",
+    )
+    assert moved["commits_url"].startswith("https://github.com/dask/dask/compare/0000017abcdef")
+    # what happened in one stretch of time, in one direction, has one cause
+    assert len({each["cause"] for each in told["regressions"]}) == 1
+    assert told["improvements"][0]["cause"] != slower["cause"]
+
+
+def test_a_gate_fails_for_what_it_was_asked_for_alone(inside: Any) -> None:
+    grow(inside, 0, 40)
+    for arguments, code in (
+        (["--fail-on", "regression"], 1),
+        (["--fail-on", "improvement"], 1),
+        (["--fail-on", "never"], 0),
+        (["--fail-on", "improvement", "--metric", "throughput"], 0),
+        (["--fail-on", "regression", "--metric", "peak_memory"], 0),
+        (["--fail-on", "regression", "--min-effect", "60%", "--metric", "duration"], 0),
+        (["--fail-on", "regression", "--since", "2026-11-30"], 0),
+        (["--fail-on", "regression", "--since", "2026-10-10"], 1),
+        (["--fail-on", "regression", "--suite", "x", "--label", "upstream"], 1),
+    ):
+        for form in ("table", "json", "github"):
+            assert inside.run("detect", *arguments, "--format", form).returncode == code, arguments
+
+
+def test_an_accepted_change_is_reported_no_more_and_a_new_one_is(inside: Any) -> None:
+    grow(inside, 0, 40)
+    told = detect(inside, "--fail-on", "regression", code=1)
+    ids = [each["id"] for each in told["regressions"]]
+    done = inside.run("detect", "accept", *ids, "--reason", "checks its answer now")
+    assert (done.returncode, "2 findings accepted" in done.stderr) == (0, True), done.stderr
+    assert detect(inside, "--fail-on", "regression")["regressions"] == []
+    everything = detect(inside, "--all", "--fail-on", "regression")
+    assert {each["state"] for each in everything["regressions"]} == {"accepted"}
+    # the accepted level is the baseline: from there on a further step is a finding of its own
+    engine = open_database(str(Path(inside.folder) / "benchmark.db"))
+    for number in range(40, 60):
+        effects = {"same": 1.0, "slower": 1.5, "faster": 0.8, "rate": 1.0}
+        ingest(engine, histories.session("upstream", number, effects, version="2026.40.0", throughput={"rate": 0.5}))
+    engine.dispose()
+    (again,) = detect(inside, "--fail-on", "regression", code=1)["regressions"]
+    assert again["benchmark"].endswith("slower")
+    assert again["low"] < 1.25 < again["high"]
+    assert again["id"] not in ids
+    assert inside.rows("select reason from finding where accepted is not null") == [("checks its answer now",)] * 2
+
+
+def test_a_finding_keeps_its_id_as_the_history_grows(inside: Any) -> None:
+    seen: dict[tuple[str, str], set[str]] = {}
+    for last in (30, 33, 36, 45, 60):
+        grow(inside, 0 if last == 30 else last - 15, last)
+        told = detect(inside)
+        for each in (*told["regressions"], *told["improvements"]):
+            seen.setdefault((each["benchmark"], each["metric"]), set()).add(each["id"])
+    assert len(seen) == 3
+    assert all(len(ids) == 1 for ids in seen.values()), seen
+    assert len(inside.rows("select id from finding")) == 3
+
+
+def test_what_was_taken_back_is_fixed(inside: Any) -> None:
+    grow(inside, 0, 60, fixed=42)
+    told = detect(inside, "--metric", "duration", "--all")
+    states = {(each["benchmark"].rpartition("_")[2], each["since"][:10]): each["state"] for each in told["regressions"]}
+    assert states["slower", "2026-10-15"] == "fixed"
+
+
+def test_nothing_found_too_little_and_nothing_measured_are_three_answers(inside: Any) -> None:
+    grow(inside, 0, 20, step=99)
+    done = inside.run("detect", "--fail-on", "regression")
+    assert (done.returncode, done.stdout.startswith("no change in")) == (0, True), done.stderr
+    assert detect(inside)["regressions"] == []
+    few = Path(inside.folder) / "benchmark.db"
+    few.unlink()
+    grow(inside, 0, 5)
+    done = inside.run("detect", "--fail-on", "regression")
+    assert (done.returncode, "too few" in done.stderr) == (5, True), done.stderr
+    few.unlink()
+    engine = open_database(str(few))
+    ingest(engine, histories.session("upstream", 0, {"broken": 1.0}, version="1", failing={"broken"}))
+    engine.dispose()
+    done = inside.run("detect", "--fail-on", "regression")
+    assert (done.returncode, "nothing was measured" in done.stderr) == (3, True), done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--metric", "durations"], "did you mean 'duration'"),
+        (["--suite", "y"], "unknown suite"),
+        (["--label", "upstram"], "did you mean 'upstream'"),
+        (["--since", "yesterday"], "expected a date"),
+        (["--min-effect", "0"], "expected a share"),
+        (["--fdr", "2"], "expected a share"),
+        (["--fail-on", "anything"], "anything"),
+        (["--db", "nowhere.db"], "no database at"),
+        (["accept", "nosuch", "--reason", "x"], "unknown finding"),
+        (["accept", "nosuch"], "--reason"),
+        (["accept", "nosuch", "--reason", " "], "--reason is empty"),
+    ],
+)
+def test_a_mistake_is_one_message_and_exit_code_two(inside: Any, arguments: list[str], says: str) -> None:
+    grow(inside, 0, 3)
+    done = inside.run("detect", *arguments)
+    assert done.returncode == 2, done.stderr
+    assert says in done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stdout == ""
+
+
+def test_the_table_says_what_moved(inside: Any) -> None:
+    grow(inside, 0, 40)
+    done = inside.run("detect", "--metric", "duration")
+    assert "not seen before" not in done.stdout  # eight runs later it is confirmed
+    assert "dask 2026.23.0 (0000017a) to 2026.24.0 (0000018a) https://github.com/dask/dask/compare/" in done.stderr
+    done = inside.run("detect", "--metric", "duration", "--format", "github")
+    assert done.stdout.count("\n| ") == 3
+    assert "- cause 1: dask" in done.stdout
