@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import random
 import shutil
 import time
 from dataclasses import dataclass, field
@@ -104,12 +105,13 @@ def claim(folder: Path) -> Iterator[bool]:
 
 def _make(folder: Path) -> None:
     """Make the folder and those above; again, if another session has just removed the one above, being empty."""
-    for attempt in range(10):
+    for attempt in range(100):
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except FileNotFoundError:
-            if attempt == 9:
+            if attempt == 99:
                 raise
+            time.sleep(random.uniform(0, 0.001 * attempt))  # of two that hinder each other one goes first
         else:
             return
 
