@@ -2,7 +2,8 @@
 
     python .ci/startup.py [N]
 
-Exits 1 when the median of a help page is over the budget. Not a test: a shared machine is allowed to be slow.
+The budget is 100 ms of CPU where a bare interpreter takes 10: a page is over it when its fastest run took ten times as long as
+the fastest bare one. Exits 1 then. Not a test: a shared machine is allowed to be slow.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import statistics
 import subprocess
 import sys
 
-BUDGET = 100.0  # ms of CPU
+BUDGET = 10.0  # times the CPU of a bare interpreter
 CRT = [sys.executable, "-m", "coiled_runtime_cli"]
 COMMANDS = {
     "python -c pass": [sys.executable, "-c", "pass"],
@@ -47,10 +48,10 @@ def main() -> int:
     slow = []
     for name, measured in times.items():
         median = statistics.median(measured)
-        over = name.startswith("crt") and median > BUDGET
+        over = name.startswith("crt") and min(measured) > BUDGET * min(times["python -c pass"])
         slow += [name] if over else []
         lines.append(f"{name:28} {min(measured):10.1f} {median:7.1f}{'  over the budget' if over else ''}")
-    lines.append(f"budget {BUDGET:.0f} ms: {'over' if slow else 'kept'}")
+    lines.append(f"budget {BUDGET:.0f} times a bare interpreter: {'over' if slow else 'kept'}")
     sys.stdout.write("\n".join(lines) + "\n")
     return 1 if slow else 0
 
