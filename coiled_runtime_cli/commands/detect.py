@@ -2,26 +2,19 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from coiled_runtime_cli.commands.options import Databases, moment, share
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
-    from datetime import datetime
-
-    from sqlalchemy import Engine
 
     from coiled_runtime_cli.core.findings import Detected, Finding, Moved
-    from coiled_runtime_cli.core.history import History, HistoryMetric
+    from coiled_runtime_cli.core.history import History
 
 app = typer.Typer(invoke_without_command=True, help="Find regressions and improvements in the history.")
-
-Databases = Annotated[
-    list[str] | None,
-    typer.Option("--db", metavar="PATH|URL", help="Database. Repeatable: histories are merged. Default: benchmark.db."),
-]
 
 #: Causes that are told of, packages that are named first, and how many are named at all.
 _CAUSES = 10
@@ -67,19 +60,19 @@ def detect(
     """  # noqa: D301 - a backspace tells click to keep the lines that follow
     if ctx.invoked_subcommand is not None:
         return
+    from coiled_runtime_cli import histories
     from coiled_runtime_cli.core.findings import find
     from coiled_runtime_cli.db import findings as kept
 
-    effect, rate = _share("--min-effect", min_effect), _share("--fdr", fdr)
-    with ExitStack() as stack:
-        engines, history = _history(db, stack, suites=suite or [], labels=label or [])
-        metrics = [_metric(history, each) for each in metric] if metric else list(history.metrics)
-        known = kept.known_findings(engines[0])
-        found = find(
-            history, metrics, known=known, min_effect=effect, rate=rate, since=None if since is None else _moment(since)
-        )
+    effect, rate = share("--min-effect", min_effect), share("--fdr", fdr)
+    begun = None if since is None else moment("--since", since)
+    with histories.opened(db, suites=suite or [], labels=label or []) as opened:
+        history, engine = opened.history, opened.engines[0]
+        metrics = [opened.metric(each) for each in metric] if metric else list(history.metrics)
+        known = kept.known_findings(engine)
+        found = find(history, metrics, known=known, min_effect=effect, rate=rate, since=begun)
         _refuse_nothing(history, found)
-        kept.remember(engines[0], found.findings)
+        kept.remember(engine, found.findings)
     shown = [each for each in found.findings if all_ or _is_open(each)]
     if format_ == "json":
         _show_json(found, shown)
@@ -119,76 +112,6 @@ def accept(
 
 def _is_open(finding: Finding) -> bool:
     return finding.state in {"new", "confirmed"}
-
-
-def _share(flag: str, text: str) -> float:
-    from coiled_runtime_cli.core.quantity import parse_fraction
-    from coiled_runtime_cli.errors import UsageError
-
-    try:
-        value = parse_fraction(text)
-    except ValueError as error:
-        raise UsageError(f"{flag} {text}: expected a share, as 5% or 0.05") from error
-    if not 0 < value < 1:
-        raise UsageError(f"{flag} {text}: expected a share above 0 and below 1, as 5% or 0.05")
-    return value
-
-
-def _moment(text: str) -> datetime:
-    from datetime import datetime, time, timedelta, timezone
-
-    from coiled_runtime_cli.errors import UsageError
-
-    now = datetime.now(timezone.utc)
-    if text.endswith("d") and text[:-1].isdecimal():
-        return now - timedelta(days=int(text[:-1]))
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError as error:
-        raise UsageError(f"--since {text}: expected a date or a number of days, as 2026-11-01 or 30d") from error
-    if len(text) <= 10:
-        moment = datetime.combine(moment.date(), time())
-    return moment if moment.tzinfo is not None else moment.replace(tzinfo=timezone.utc)
-
-
-def _history(
-    db: list[str] | None, stack: ExitStack, *, suites: Sequence[str], labels: Sequence[str]
-) -> tuple[list[Engine], History]:
-    from coiled_runtime_cli import config, console, session
-    from coiled_runtime_cli.core.nearest import unknown
-    from coiled_runtime_cli.db import queries
-    from coiled_runtime_cli.db.history import read_history
-    from coiled_runtime_cli.errors import UsageError
-
-    settings = [config.load({"db": each}) for each in (db or (None,))]
-    engines = []
-    for each in settings:
-        engine = session.open_existing(each)
-        stack.callback(engine.dispose)
-        engines.append(engine)
-    there = {
-        "suite": sorted({each for engine in engines for each in queries.suites(engine)}),
-        "label": sorted({each.label for engine in engines for each in queries.labels(engine)}),
-    }
-    for kind, names in (("suite", suites), ("label", labels)):
-        for name in names:
-            if name not in there[kind]:
-                raise UsageError(unknown(kind, name, there[kind]))
-    with console.progress(None, "reading the history") as bar:
-        history = read_history(
-            engines, cache=settings[0].history, suites=suites or None, labels=labels or None, progress=bar.update
-        )
-    return engines, history
-
-
-def _metric(history: History, name: str) -> HistoryMetric:
-    from coiled_runtime_cli.core.nearest import unknown
-    from coiled_runtime_cli.errors import UsageError
-
-    for each in history.metrics:
-        if each.key == name:
-            return each
-    raise UsageError(unknown("metric", name, [each.key for each in history.metrics]))
 
 
 def _refuse_nothing(history: History, found: Detected) -> None:
