@@ -53,10 +53,14 @@ class Selection:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """The interpreter that runs the tests. ``path``: what PYTHONPATH must hold for the plugin to be found there."""
+    """The interpreter that runs the tests.
+
+    ``path`` is what PYTHONPATH must hold for the plugin to be found there, ``variables`` what else its environment needs.
+    """
 
     python: str
     path: str | None = None
+    variables: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,10 +131,12 @@ def run_round(
     settings: SessionSettings,
     *,
     write_settings: Callable[[SessionSettings], Path],
+    stopping: Callable[[], bool] | None = None,
 ) -> Iterator[Event]:
     """Run every selected test once. Yields the journal's lines as they are written, and a ProcessEnded for each process.
 
     On KeyboardInterrupt pytest is asked to stop and gets time to close its clusters; a second one ends it at once.
+    ``stopping`` is for threads, which no KeyboardInterrupt reaches: when it says so, one is raised here.
     """
     folder = Path(settings.folder)
     follower = journal.Follower(folder)
@@ -141,7 +147,7 @@ def run_round(
     while True:
         before = len(ended)
         last: ProcessEnded | None = None
-        for event in _run_process(chosen, selection, current, follower, write_settings(current)):
+        for event in _run_process(chosen, selection, current, follower, write_settings(current), stopping):
             if isinstance(event, Run):
                 ended.add(event.benchmark)
             elif isinstance(event, Collected):
@@ -162,12 +168,13 @@ def _run_process(
     settings: SessionSettings,
     follower: journal.Follower,
     session_file: Path,
+    stopping: Callable[[], bool] | None,
 ) -> Iterator[Event]:
     folder = Path(settings.folder)
     log = folder / "pytest.log"
     offset = log.stat().st_size if log.exists() else 0
     arguments = command(chosen, selection, Path(settings.suites), session_file)
-    child = process.Child(arguments, log=log, search_path=chosen.path)
+    child = process.Child(arguments, log=log, search_path=chosen.path, environment=dict(chosen.variables))
     running: dict[str, tuple[TestStarted, float]] = {}  # and when it was seen, on a clock that nobody sets
 
     def lines() -> Iterator[Line]:
@@ -185,6 +192,8 @@ def _run_process(
             if any(_is_hung(*each) for each in running.values()):
                 hung = True
                 break
+            if stopping is not None and stopping():
+                raise KeyboardInterrupt  # noqa: TRY301  as one that the main thread would get
             time.sleep(_POLL)
     except BaseException:
         _stop(child)

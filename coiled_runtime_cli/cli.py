@@ -64,6 +64,7 @@ _COMMANDS = {
     "compare": _Command(
         "compare", "compare", "Compare two sets of runs, test by test: labels, versions, commits, dates."
     ),
+    "ab": _Command("ab", "app", "Compare environments in interleaved runs: versions, commits, configurations."),
     "sync": _Command("sync", "app", "Share the history through a bucket or a folder: push, pull, publish."),
     "db": _Command("db", "app", "Look after the database: query, export, merge, import, prune, upgrade."),
     "config": _Command("config", "app", "Show the configuration, and where it comes from."),

@@ -45,6 +45,7 @@ class Config:
     suites: Path
     data: Path  # cache of data sets
     history: Path  # cache of what was read from databases
+    environments: Path  # cache of environments that were made to be measured
     cluster: str  # local, coiled, an address, or a name in ``clusters``
     clusters: dict[str, dict[str, Any]]
     cluster_override: Path | None  # file of cluster shapes, merged over those of the suites
@@ -88,6 +89,7 @@ KEYS = (
     "suites",
     "data",
     "history",
+    "environments",
     "cluster",
     "clusters",
     "cluster_override",
@@ -174,6 +176,7 @@ def load(
         "suites": locations.suites_folder(),
         "data": _home(environ, "XDG_CACHE_HOME", ".cache") / "crt" / "datasets",
         "history": _home(environ, "XDG_CACHE_HOME", ".cache") / "crt" / "history",
+        "environments": _home(environ, "XDG_CACHE_HOME", ".cache") / "crt" / "environments",
         "cluster": "local",
         "clusters": {},
         "cluster_override": None,
@@ -314,12 +317,21 @@ def _config_files(here: Path, environ: Mapping[str, str], chosen: Path | None) -
                 return
 
 
-def _read(file: Path) -> dict[str, Any] | None:
-    """The table of crt in a file; None for a ``pyproject.toml`` that has none."""
+def read_toml(file: Path) -> dict[str, Any]:
+    """A whole file of TOML. Raises UsageError, naming it, where it cannot be read or is none."""
+    return _parse(file, _content(file))
+
+
+def _content(file: Path) -> bytes:
     try:
-        content = file.read_bytes()
+        return file.read_bytes()
     except OSError as error:
         raise UsageError(f"{file}: cannot be read: {error.strerror}") from error
+
+
+def _read(file: Path) -> dict[str, Any] | None:
+    """The table of crt in a file; None for a ``pyproject.toml`` that has none."""
+    content = _content(file)
     embedded = file.name == "pyproject.toml"
     if embedded and b"crt" not in content:
         return None
@@ -483,6 +495,7 @@ _READERS: dict[str, Callable[[_Given], Any]] = {
     "suites": _path,
     "data": _path,
     "history": _path,
+    "environments": _path,
     "cluster": _text,
     "cluster_override": _path,
     "scale": _scale,

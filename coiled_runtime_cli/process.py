@@ -74,10 +74,11 @@ class Child:
         log: Path,
         folder: Path | None = None,
         search_path: str | None = None,
+        environment: Mapping[str, str] | None = None,
     ) -> None:
-        """``search_path`` goes before whatever PYTHONPATH says."""
+        """``search_path`` goes before whatever PYTHONPATH says, ``environment`` over what the variables are here."""
         command = [str(each) for each in arguments]
-        environment = dict(os.environ)
+        environment = {**os.environ, **(environment or {})}
         if search_path is not None:
             environment["PYTHONPATH"] = os.pathsep.join(filter(None, [search_path, environment.get("PYTHONPATH")]))
         with log.open("ab") as stream:

@@ -36,6 +36,10 @@ def compare(
     fdr: Annotated[
         str, typer.Option("--fdr", metavar="SHARE", help="Share of chance among what is called a change.")
     ] = "5%",
+    across: Annotated[
+        list[Literal["scale", "cluster", "python", "host"]] | None,
+        typer.Option("--across", help="May differ between the two: it is what is compared. Repeatable."),
+    ] = None,
     fail_on: Annotated[
         str | None,
         typer.Option("--fail-on", metavar="SHARE", help="Exit 1 if a test is surely worse, by this or more."),
@@ -61,7 +65,9 @@ def compare(
     with histories.opened(db, suites=suite or []) as opened:
         metrics = [opened.metric(each) for each in metric or ["duration"]]
         arms = [_arm(opened.history, each) for each in (baseline, contender)]
-        found = contrast(opened.history, arms[0].mask, arms[1].mask, metrics, smallest=smallest, rate=rate)
+        found = contrast(
+            opened.history, arms[0].mask, arms[1].mask, metrics, smallest=smallest, rate=rate, across=across or ()
+        )
     _refuse_nothing(found, arms)
     names, whole = (arms[0].text, arms[1].text), overalls(found, metrics)
     if format_ == "json":
@@ -110,7 +116,7 @@ def _refuse_nothing(found: Contrast, arms: Sequence[Selection]) -> None:
         raise ToolError(
             f"{len(found.elsewhere):,} tests were run on both sides, but never in the same circumstances "
             "(scale, cluster, Python, host)",
-            hint="crt diff RUN1 RUN2 says what sets two runs apart",
+            hint="--across host, say, compares them all the same; crt diff RUN1 RUN2 says what sets two runs apart",
         )
     raise ToolError(
         f"{arms[0].text} and {arms[1].text} have no test in common", hint="measure the same tests on both sides"

@@ -7,7 +7,7 @@ label and the packages, may differ. A run that both selections have counts for n
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -16,12 +16,15 @@ from coiled_runtime_cli.core.grouping import rows_by_series, series_of
 from coiled_runtime_cli.core.record import OUTCOMES
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from numpy.typing import NDArray
 
     from coiled_runtime_cli.core.history import History, HistoryMetric
     from coiled_runtime_cli.core.series import SeriesKey
+
+#: What has to agree for two runs of a benchmark to be compared, where it is not what is compared.
+CIRCUMSTANCES = ("scale", "cluster", "python", "host")
 
 _PASSED, _SKIPPED = OUTCOMES.index("passed"), OUTCOMES.index("skipped")
 
@@ -58,13 +61,21 @@ def contrast(
     smallest: float = 0.05,
     rate: float = 0.05,
     confidence: float = 0.95,
+    across: Collection[str] = (),
 ) -> Contrast:
     """Compare all that can be compared. ``baseline`` and ``contender`` are masks of the runs.
 
+    ``across`` names circumstances that may differ (of CIRCUMSTANCES): where the cluster, say, is what is compared.
     ``smallest`` is the smallest effect of interest and ``rate`` the false discovery rate: see :func:`compare.verdicts`.
     """
     both = baseline & contender
     keys, of = series_of(history, labels=False)
+    if across:
+        alike: dict[SeriesKey, int] = {}
+        nothing: dict[str, Any] = dict.fromkeys(across)
+        blind = [replace(each, **nothing) for each in keys]
+        of = np.array([alike.setdefault(each, len(alike)) for each in blind], np.int64)[of]
+        keys = list(alike)
     arms = [
         {
             keys[number]: rows

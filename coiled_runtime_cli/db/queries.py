@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import ColumnElement, Connection, Engine, Select, func, select
@@ -183,10 +184,11 @@ def suites(engine: Engine) -> list[str]:
         return list(found.scalars())
 
 
-def last_duration(engine: Engine, ids: Collection[str], *, scale: str | None = None) -> dict[str, float]:
+def last_duration(engine: Engine, ids: Collection[str] | None = None, *, scale: str | None = None) -> dict[str, float]:
     """How long (s) each benchmark took when it last ran, with setup and teardown: what an ETA needs.
 
     Only the newest sessions are asked, those at ``scale`` where one is given; a benchmark they did not run is absent.
+    ``ids`` of None are all that they did.
     """
     session, run, benchmark = models.Session, models.Run, models.Benchmark
     recent = select(session.key).order_by(session.started.desc().nulls_last()).limit(_SESSIONS_FOR_ETA)
@@ -201,7 +203,33 @@ def last_duration(engine: Engine, ids: Collection[str], *, scale: str | None = N
     with database_errors(engine), engine.connect() as connection:
         names = _current_names(connection)
         last = {names.get(row.id, row.id): (row.end - row.start).total_seconds() for row in connection.execute(query)}
+    if ids is None:
+        return last
     return {each: last[current] for each in ids if (current := names.get(each, each)) in last}
+
+
+def session_overhead(engine: Engine, *, scale: str | None = None) -> float | None:
+    """What a session takes beside its runs (s): imports, collecting, clusters that start. The median of the newest ones.
+
+    None where no session has ended.
+    """
+    session, run = models.Session, models.Run
+    recent = (
+        select(session.key, session.started, session.ended)
+        .where(session.started.is_not(None), session.ended.is_not(None))
+        .order_by(session.started.desc())
+        .limit(_SESSIONS_FOR_ETA)
+    )
+    if scale is not None:
+        recent = recent.where(session.scale == scale)
+    with database_errors(engine), engine.connect() as connection:
+        sessions = {row.key: (row.ended - row.started).total_seconds() for row in connection.execute(recent)}
+        runs = select(run.session_key, run.start, run.end).where(
+            run.session_key.in_(list(sessions)), run.start.is_not(None), run.end.is_not(None)
+        )
+        for row in connection.execute(runs):
+            sessions[row.session_key] -= (row.end - row.start).total_seconds()
+    return max(0.0, median(sessions.values())) if sessions else None
 
 
 def metric_infos(engine: Engine) -> list[MetricInfo]:
