@@ -229,6 +229,14 @@ def _robust_sd(residuals: Floats) -> float:
     return 1.4826 * float(size[middle])
 
 
+def noise_of(logs: Floats) -> tuple[float, float]:
+    """Standard deviation and lag-1 autocorrelation (0 to 0.9) of the noise in logarithms, steps among them or not.
+
+    The autocorrelation of fewer than 10 values is 0.
+    """
+    return _noise(logs, _grain(logs))
+
+
 def _noise(logs: Floats, grain: float) -> tuple[float, float]:
     """Standard deviation and lag-1 autocorrelation of the noise, within blocks: the few that hold a step do not count.
 

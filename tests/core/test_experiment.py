@@ -56,7 +56,9 @@ def test_settings_that_mean_nothing_are_refused_by_name(table, told):
 
 
 def test_settings_are_read():
-    made = plans.make(TWO, {"blocks": 3, "suites": ["parquet"], "max_time": "2h", "seed": 4, "metrics": ["peak_memory"]})
+    made = plans.make(
+        TWO, {"blocks": 3, "suites": ["parquet"], "max_time": "2h", "seed": 4, "metrics": ["peak_memory"]}
+    )
     assert (made.blocks, made.suites, made.max_time, made.seed) == (3, ("parquet",), 7200.0, 4)
     assert made.metrics == ("peak_memory",)
 
@@ -157,9 +159,7 @@ def stopped(rng, tests, blocks, effects, rate=0.05, noise=0.05):
 def test_an_experiment_that_stops_when_it_likes_calls_no_more_changed_than_it_says():
     """The null arm: of 1,000 experiments of 8 tests without a difference at most 5 % hold a false verdict (+- 2 errors)."""
     rng = random.Random(5)
-    wrong = sum(
-        any(word in {"worse", "better"} for word in stopped(rng, 8, 20, [0.0] * 8)[0]) for _ in range(1000)
-    )
+    wrong = sum(any(word in {"worse", "better"} for word in stopped(rng, 8, 20, [0.0] * 8)[0]) for _ in range(1000))
     assert wrong <= 0.05 * 1000 + 2 * (1000 * 0.05 * 0.95) ** 0.5
 
 
