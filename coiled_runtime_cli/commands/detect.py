@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from coiled_runtime_cli.commands.options import Databases, moment, share
+from coiled_runtime_cli.commands.options import Databases, moment, seconds, share
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
-    from coiled_runtime_cli.core.findings import Detected, Finding, Moved
+    from coiled_runtime_cli.confirm import Suspect
+    from coiled_runtime_cli.core.findings import Detected, Finding, Searched
     from coiled_runtime_cli.core.history import History
+    from coiled_runtime_cli.histories import Opened
 
 app = typer.Typer(invoke_without_command=True, help="Find regressions and improvements in the history.")
 
-#: Causes that are told of, packages that are named first, and how many are named at all.
+#: Causes that are told of.
 _CAUSES = 10
-_FIRST, _MOVED = ("python", "host", "dask", "distributed", "dask-expr", "numpy", "pandas", "pyarrow"), 6
+
+#: Runs of the level before a suspicion that repeats are held against, where nothing better can be had.
+_LEVEL = 20
+
+#: Series that a score card is made of: more say no more.
+_SCORED = 200
 
 
 @app.callback(epilog="crt detect accept ID --reason TEXT says that a change is as it should be.")
@@ -42,11 +49,29 @@ def detect(
         str, typer.Option("--min-effect", metavar="SHARE", help="Smallest change that counts.")
     ] = "5%",
     fdr: Annotated[str, typer.Option("--fdr", metavar="SHARE", help="Share of chance among what is found.")] = "5%",
+    threshold: Annotated[
+        float, typer.Option("--threshold", metavar="P", help="P-value below which a change is more than a suspect.")
+    ] = 1e-7,
     fail_on: Annotated[
         Literal["regression", "improvement", "never"],
         typer.Option("--fail-on", help="Exit 1 if there is one that is neither accepted nor fixed."),
     ] = "never",
-    all_: Annotated[bool, typer.Option("--all", help="Also those that are accepted, or fixed.")] = False,
+    confirm: Annotated[bool, typer.Option("--confirm", help="Measure suspects again now, and decide them.")] = False,
+    max_time: Annotated[
+        str | None, typer.Option("--max-time", metavar="TIME", help="Of --confirm: begin nothing that would end later.")
+    ] = None,
+    score: Annotated[
+        bool, typer.Option("--score", help="How the detector does on this history's own noise, then stop.")
+    ] = False,
+    replayed: Annotated[
+        int, typer.Option("--replay", metavar="RUNS", min=10, help="Of --score: nights that are replayed.")
+    ] = 60,
+    alarms: Annotated[
+        float, typer.Option("--alarms", metavar="N", min=0.0, help="Of --score: false alarms a week to be kept.")
+    ] = 1.0,
+    all_: Annotated[
+        bool, typer.Option("--all", help="Also suspects, and those that are accepted, fixed, or noise.")
+    ] = False,
     format_: Annotated[
         Literal["table", "json", "markdown", "github"], typer.Option("--format", help="How to write it.")
     ] = "table",
@@ -56,30 +81,72 @@ def detect(
     \b
     crt detect                                    every metric of every series
     crt detect --since 30d --fail-on regression   for CI: exit 1 if something got slower
+    crt detect --confirm                          decide suspects by fresh, interleaved runs
+    crt detect --score                            how far to trust it, on this history
     crt detect accept 3f2a9c1b7d10 --reason "checks its answer now"
     """  # noqa: D301 - a backspace tells click to keep the lines that follow
     if ctx.invoked_subcommand is not None:
         return
     from coiled_runtime_cli import histories
-    from coiled_runtime_cli.core.findings import find
+    from coiled_runtime_cli.core.findings import find, search
+    from coiled_runtime_cli.core.findings_table import is_open, is_suspect
     from coiled_runtime_cli.db import findings as kept
+    from coiled_runtime_cli.errors import UsageError
 
     effect, rate = share("--min-effect", min_effect), share("--fdr", fdr)
     begun = None if since is None else moment("--since", since)
+    limit = None if max_time is None else seconds("--max-time", max_time)
+    if not 0 < threshold <= 1e-3:
+        raise UsageError(f"--threshold {threshold:g}: expected a p-value above 0, and at most 0.001")
     with histories.opened(db, suites=suite or [], labels=label or []) as opened:
         history, engine = opened.history, opened.engines[0]
         metrics = [opened.metric(each) for each in metric] if metric else list(history.metrics)
+        if score:
+            chosen = metrics if metric else [each for each in metrics if each.key == "duration"]
+            series, short = search(history, chosen, min_effect=effect, experiments=bool(label))
+            _refuse_nothing(history, len(series), short)
+            _score(series, history, replayed, alarms, effect, format_)
+            return
         known = kept.known_findings(engine)
-        found = find(history, metrics, known=known, min_effect=effect, rate=rate, since=begun)
-        _refuse_nothing(history, found)
-        kept.remember(engine, found.findings)
-    shown = [each for each in found.findings if all_ or _is_open(each)]
+
+        def search_again() -> Detected:
+            return find(
+                history,
+                metrics,
+                known=kept.known_findings(engine),
+                min_effect=effect,
+                rate=rate,
+                threshold=threshold,
+                since=begun,
+                experiments=bool(label),
+            )
+
+        found = search_again()
+        _refuse_nothing(history, found.searched, found.short)
+        if confirm and _confirm(opened, [each for each in found.findings if is_suspect(each)], limit):
+            found = search_again()
+        kept.remember(engine, [each for each in found.findings if each.state not in {"suspect", "noise"}])
+    shown = [each for each in found.findings if all_ or is_open(each) or (each.state == "new")]
     if format_ == "json":
         _show_json(found, shown)
     else:
         _show(found, shown, format_, reported={each.id for each in known})
-    if any(_is_open(each) and each.kind == fail_on for each in found.findings):
+        suspects = sum(map(is_suspect, found.findings))
+        if suspects and not all_:
+            _hint_at_suspects(suspects)
+    if any(is_open(each) and each.kind == fail_on for each in found.findings):
         raise typer.Exit(1)
+
+
+def _hint_at_suspects(count: int) -> None:
+    from coiled_runtime_cli import console
+    from coiled_runtime_cli.core.quantity import counted
+
+    rest = "looks" if count == 1 else "look"
+    console.note(
+        f"{counted(count, 'more series')} {rest} off, and {'has' if count == 1 else 'have'} too few runs to tell"
+    )
+    console.hint("--confirm measures them again now; --all shows them")
 
 
 @app.command()
@@ -110,18 +177,14 @@ def accept(
     console.note(f"{counted(len(ids), 'finding')} accepted")
 
 
-def _is_open(finding: Finding) -> bool:
-    return finding.state in {"new", "confirmed"}
-
-
-def _refuse_nothing(history: History, found: Detected) -> None:
+def _refuse_nothing(history: History, searched: int, short: int) -> None:
     """Nothing measured and too little measured are not the same, and neither is the same as nothing found."""
     from coiled_runtime_cli.core.changepoint import FEWEST
     from coiled_runtime_cli.errors import InconclusiveError, ToolError
 
-    if not len(history.runs) or not (found.searched or found.short):
+    if not len(history.runs) or not (searched or short):
         raise ToolError("nothing was measured: there is no run that passed", hint="crt bench --suite parquet")
-    if not found.searched:
+    if not searched:
         raise InconclusiveError(
             f"no series has {FEWEST} runs: too few to tell a change from noise", hint="measure more, or crt sync pull"
         )
@@ -129,90 +192,31 @@ def _refuse_nothing(history: History, found: Detected) -> None:
 
 def _show_json(found: Detected, shown: Sequence[Finding]) -> None:
     from coiled_runtime_cli import console
+    from coiled_runtime_cli.core.findings import LEVELS
+    from coiled_runtime_cli.core.findings_table import finding_document, is_suspect
 
     console.show_json(
         {
             "schema": 1,
-            "regressions": [_document(each) for each in shown if each.kind == "regression"],
-            "improvements": [_document(each) for each in shown if each.kind == "improvement"],
+            "regressions": [finding_document(each) for each in shown if each.kind == "regression"],
+            "improvements": [finding_document(each) for each in shown if each.kind == "improvement"],
+            "shapes": [finding_document(each) for each in shown if each.kind not in LEVELS],
+            "suspects": [finding_document(each) for each in found.findings if is_suspect(each)],
             "searched": found.searched,
             "short": found.short,
         }
     )
 
 
-def _document(each: Finding) -> dict[str, Any]:
-    return {
-        "id": each.id,
-        "benchmark": each.key.benchmark,
-        "label": each.key.label,
-        "scale": each.key.scale,
-        "python": each.key.python,
-        "cluster": each.key.cluster,
-        "host": each.key.host,
-        "epoch": each.key.epoch,
-        "metric": each.metric.key,
-        "since": each.first_bad.start.isoformat(),
-        "before": each.before,
-        "after": each.after,
-        "ratio": each.ratio,
-        "low": each.low,
-        "high": each.high,
-        "q": each.q,
-        "state": each.state,
-        "cause": each.cause,
-        "runs_since": each.held,
-        "last_good": {"uuid": each.last_good.uuid, "start": each.last_good.start.isoformat()},
-        "first_bad": {"uuid": each.first_bad.uuid, "start": each.first_bad.start.isoformat()},
-        "changes": [
-            {"package": one.name, "before": one.before, "after": one.after, "commits_url": one.url}
-            for one in each.moved
-        ],
-    }
-
-
 def _show(found: Detected, shown: Sequence[Finding], format_: str, *, reported: set[str]) -> None:
     from coiled_runtime_cli import console
-    from coiled_runtime_cli.core.contrast import circumstances
-    from coiled_runtime_cli.core.quantity import ratio_text
-    from coiled_runtime_cli.core.table import Column, Table
+    from coiled_runtime_cli.core.findings_table import cause_texts, findings_table
 
     if not shown:
         console.result(f"no change in {found.searched:,} series of measurements")
         return
-    told = circumstances([each.key for each in shown])
-    columns = (
-        Column("cause", align="right", drop=2),
-        Column("id"),
-        Column("test"),
-        *([Column("where", drop=4)] if any(told.values()) else []),
-        Column("metric"),
-        Column("change", align="right"),
-        Column("95 %", align="right", key="interval", drop=3),
-        Column("since", drop=1),
-        Column("state"),
-    )
-    rows, styles = [], []
-    for each in shown:
-        news = "" if each.id in reported or each.state != "new" else ", not seen before"
-        rows.append(
-            (
-                str(each.cause),
-                each.id,
-                each.key.benchmark.partition("::")[2] or each.key.benchmark,
-                *([told[each.key]] if any(told.values()) else []),
-                each.metric.key,
-                ratio_text(each.ratio),
-                f"{ratio_text(each.low)} to {ratio_text(each.high)}",
-                f"{each.first_bad.start:%Y-%m-%d}",
-                each.state + news,
-            )
-        )
-        style: list[str | None] = [None] * len(columns)
-        style[-4] = "bad" if each.kind == "regression" else "good"
-        styles.append(tuple(style))
-    causes = [text for text in map(_cause_text, _causes(shown)) if text]
-    console.show_table(Table(columns, tuple(rows), tuple(styles)), format_)
+    console.show_table(findings_table(shown, reported=reported), format_)
+    causes = list(cause_texts(shown))
     write = console.result if format_ in {"markdown", "github"} else console.note
     for text in causes[:_CAUSES]:
         write(f"- {text}" if format_ in {"markdown", "github"} else text)
@@ -220,24 +224,133 @@ def _show(found: Detected, shown: Sequence[Finding], format_: str, *, reported: 
         console.hint(f"--format json says what moved in the {len(causes) - _CAUSES:,} other causes")
 
 
-def _causes(shown: Sequence[Finding]) -> Iterable[list[Finding]]:
-    by_cause: dict[int, list[Finding]] = {}
-    for each in shown:
-        by_cause.setdefault(each.cause, []).append(each)
-    return by_cause.values()
+# --- fresh runs
 
 
-def _cause_text(members: list[Finding]) -> str:
-    """What moved between the last good and the first bad run, in all of them."""
-    common = [each for each in members[0].moved if all(each in one.moved for one in members)]
-    if not common:
-        return ""
-    rank = {name: place for place, name in enumerate(_FIRST)}
-    common.sort(key=lambda each: (rank.get(each.name, len(rank)), each.name))
-    rest = f", and {len(common) - _MOVED} more" if len(common) > _MOVED else ""
-    return f"cause {members[0].cause}: {', '.join(map(_moved_text, common[:_MOVED]))}{rest}"
+def _confirm(opened: Opened, suspects: Sequence[Finding], limit: float | None) -> bool:
+    """Measure the suspects again, keep what they turn out to be, and say so; False if there was none."""
+    import sys
+
+    from coiled_runtime_cli import confirm, console, session
+    from coiled_runtime_cli.core.quantity import counted, ratio_text
+    from coiled_runtime_cli.db import findings as kept
+
+    here = f"{sys.version_info.major}.{sys.version_info.minor}"
+    chosen = [each for each in suspects if each.key.python in {None, here}]
+    if len(chosen) < len(suspects):
+        rest = len(suspects) - len(chosen)
+        console.note(f"{counted(rest, 'suspect')} of another Python: run crt with that one to decide them")
+    if not chosen:
+        console.note("no suspect to be measured again")
+        return False
+    host = session.read_host().fingerprint
+    with console.progress(None, "confirm") as bar:
+        decided = confirm.decide(
+            [_suspect(opened, each, host) for each in chosen],
+            opened.settings,
+            opened.engines[0],
+            max_time=limit,
+            command=("crt", *sys.argv[1:]),
+            tell=lambda text: bar.update(0, text=text),
+        )
+    for each in decided:
+        compared, word = each.confirmation.compared, each.confirmation.word or "inconclusive"
+        assert compared.ratio is not None
+        told = ratio_text(compared.ratio)
+        if compared.low is not None and compared.high is not None:
+            told += f" ({ratio_text(compared.low)} to {ratio_text(compared.high)})"
+            if word != "inconclusive":
+                kept.conclude(opened.engines[0], each.finding, word, (compared.ratio, compared.low, compared.high))
+        way = "interleaved with the last good environment" if each.interleaved else "against what was measured then"
+        name = each.finding.key.benchmark.partition("::")[2] or each.finding.key.benchmark
+        console.note(
+            f"{name} {each.finding.metric.key}: {word}: {told}, suspected {ratio_text(each.finding.ratio)}; "
+            f"{compared.n[1]} runs, {way}"
+        )
+    if len(decided) < len(chosen):
+        console.warning(f"{counted(len(chosen) - len(decided), 'suspect')} could not be measured again")
+    return bool(decided)
 
 
-def _moved_text(each: Moved) -> str:
-    address = f" {each.url}" if each.url else ""
-    return f"{each.name} {each.before or 'absent'} to {each.after or 'absent'}{address}"
+def _suspect(opened: Opened, finding: Finding, host: str) -> Suspect:
+    """What is known of the last good run, and the runs of the level that it ended."""
+    import numpy as np
+
+    from coiled_runtime_cli.confirm import Suspect
+    from coiled_runtime_cli.core.grouping import rows_by_series, series_of
+    from coiled_runtime_cli.core.record import OUTCOMES
+
+    history = opened.history
+    runs = history.runs
+    wanted = bytes.fromhex(finding.last_good.uuid.replace("-", ""))
+    row = next(place for place, each in enumerate(runs.uuid.tolist()) if bytes(each) == wanted)
+    keys, of = series_of(history)
+    rows = rows_by_series(of, np.flatnonzero(runs.outcome == OUTCOMES.index("passed")))[keys.index(finding.key)]
+    values = runs.values[finding.metric.key][rows[rows <= row]]
+    level = values[np.isfinite(values) & (values > 0)][-_LEVEL:]
+    environment = history.environments[runs.environment[row]] if runs.environment[row] >= 0 else None
+    return Suspect(
+        finding=finding,
+        packages=environment.packages if environment is not None else None,
+        python=environment.python if environment is not None else None,
+        level=tuple(level.tolist()),
+        here=finding.key.host in {None, host},
+    )
+
+
+# --- the score card
+
+
+def _score(
+    series: Sequence[Searched], history: History, replayed: int, alarms: float, effect: float, format_: str
+) -> None:
+    from coiled_runtime_cli import console
+    from coiled_runtime_cli.core.changepoint import FEWEST
+    from coiled_runtime_cli.core.findings_table import score_document, score_table
+    from coiled_runtime_cli.core.replay import chosen_threshold, score_card
+    from coiled_runtime_cli.errors import InconclusiveError
+
+    long = [each for each in series if len(each.values) >= 4 * FEWEST]
+    if not long:
+        raise InconclusiveError(
+            f"no series has {4 * FEWEST} runs: too few to learn their noise from", hint="measure more, or crt sync pull"
+        )
+    step = max(1, -(-len(long) // _SCORED))
+    chosen = long[::step]
+    with console.progress(None, "replaying") as bar:
+        card = score_card(
+            [each.values for each in chosen],
+            [each.changes for each in chosen],
+            replayed=replayed,
+            runs_a_week=_runs_a_week(chosen, history),
+            min_effect=effect,
+            tell=lambda done, total: bar.update(done, total=total),
+        )
+    best = chosen_threshold(card, alarms)
+    if format_ == "json":
+        console.show_json({"schema": 1, "score": score_document(card, best)})
+        return
+    console.show_table(score_table(card, best), format_)
+    console.note(
+        f"{card.series:,} series, {card.weeks:.0f} weeks of their own noise, shuffled: whatever is found there is false; "
+        "then with a step put in"
+    )
+    if best is None:
+        console.warning(
+            f"no threshold keeps {alarms:g} false alarms a week: these series are too many, or too unlike noise"
+        )
+    else:
+        console.hint(f"--threshold {best.p_value:.0e} keeps {alarms:g} false alarms a week")
+
+
+def _runs_a_week(series: Sequence[Searched], history: History) -> float:
+    """How often a series is measured: the median over series."""
+    from statistics import median
+
+    found = []
+    for each in series:
+        start = history.runs.start[each.rows]
+        weeks = (int(start[-1]) - int(start[0])) / 1e6 / 86_400 / 7
+        if weeks > 0:
+            found.append((len(each.rows) - 1) / weeks)
+    return median(found) if found else 7.0

@@ -55,6 +55,11 @@ _QUIETEST = 1e-4
 _LENT = 0.37
 
 
+#: Share of differences that tell noise of modes, the mean of so many of the smallest squares of a standard normal, and how much
+#: rougher than its middle a series is that jumps between modes.
+_CALM, _CALM_SQUARE, _JUMPY = 0.85, 0.5206, 1.3
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
     """A step between two levels. ``before`` and ``after`` are geometric means of the clipped runs, in their unit."""
@@ -173,15 +178,16 @@ class _Prepared:
 
 def _prepare(number: int, usable: NDArray[np.int64], logs: Floats, effect: float) -> _Prepared:
     n = len(logs)
-    grain = _grain(logs)
-    clipped = _clipped(logs, grain)
+    running = _running_median(logs)
+    grain = _grain(logs, running)
+    clipped = _clipped(logs, running, grain)
     noise, persistence = _noise(logs, grain)
     size = 1 if n <= _EXACT else -(-2 * n // _EXACT)
     points, point_noise, point_persistence = clipped, noise, persistence
     if size > 1:
         first = n % size  # the oldest runs that fill no bin are left to the refinement
         points = np.add.reduce(clipped[first:].reshape(-1, size), axis=1) / size
-        point_noise, point_persistence = _noise(points, _grain(points))
+        point_noise, point_persistence = _noise(points, _grain(points, _running_median(points)))
     return _Prepared(
         number=number,
         usable=usable,
@@ -199,24 +205,34 @@ def _penalty(n: int, noise: float, persistence: float) -> float:
     return _PENALTY * math.log(n) * (1 + persistence) / (1 - persistence) * noise**2
 
 
-def _grain(logs: Floats) -> float:
-    """Noise of values that often repeat exactly (counts, sizes, ticks of a clock), of others 0.
+def _grain(logs: Floats, running: Floats) -> float:
+    """Noise that a median absolute deviation does not see: of values that often repeat exactly, or jump between modes; else 0.
 
-    More than half of such values can be equal, and a median absolute deviation 0, whatever the rest does. So it is what
-    neighbours differ by (von Neumann 1941), without the largest 2 % of differences, which may be steps.
+    More than half of all values can be equal (counts, sizes, ticks of a clock), or of one mode, and their deviation says
+    nothing of the rest. So noise is what neighbours differ by (von Neumann 1941): of what repeats, without the largest 2 % of
+    differences, which may be steps; of what jumps, without the largest 15 %, which may be outliers, and only where it is far
+    more than the median absolute deviation from the running median says.
     """
     differences = np.abs(logs[1:] - logs[:-1])
-    if np.count_nonzero(differences) > 0.75 * len(differences):
-        return 0.0
-    kept = np.sort(differences)[: len(differences) - 1 - len(differences) // 50]
-    return math.sqrt(float(kept @ kept) / len(kept) / 2)
+    ordered = np.sort(differences)
+    if np.count_nonzero(differences) <= 0.75 * len(differences):
+        kept = ordered[: len(differences) - 1 - len(differences) // 50]
+        return math.sqrt(float(kept @ kept) / len(kept) / 2)
+    kept = ordered[: math.ceil(_CALM * len(differences))]
+    rough = math.sqrt(float(kept @ kept) / len(kept) / 2 / _CALM_SQUARE)
+    return rough if rough > _JUMPY * _robust_sd(logs - running) else 0.0
 
 
-def _clipped(logs: Floats, grain: float) -> Floats:
+def _running_median(logs: Floats) -> Floats:
+    """Over 11 runs, the ends mirrored."""
     padded = np.concatenate((logs[4::-1], logs, logs[:-6:-1]))
     windows = np.ndarray((len(logs), 11), padded.dtype, padded, strides=padded.strides * 2).copy()
     windows.partition(5, axis=1)
-    running = windows[:, 5]
+    running: Floats = windows[:, 5]
+    return running
+
+
+def _clipped(logs: Floats, running: Floats, grain: float) -> Floats:
     spread = 2 * max(_robust_sd(logs - running), grain)
     clipped: Floats = np.minimum(np.maximum(logs, running - spread), running + spread)
     return clipped
@@ -234,7 +250,7 @@ def noise_of(logs: Floats) -> tuple[float, float]:
 
     The autocorrelation of fewer than 10 values is 0.
     """
-    return _noise(logs, _grain(logs))
+    return _noise(logs, _grain(logs, _running_median(logs)))
 
 
 def _noise(logs: Floats, grain: float) -> tuple[float, float]:

@@ -10,6 +10,13 @@ if TYPE_CHECKING:
 #: Runs after a change from which on it is no surprise any more.
 CONFIRMED = 8
 
+#: Runs that a change needs to be told of: five may be a burst, which is over before anybody has looked.
+HELD = 6
+
+#: The p-value that a change needs to be told of. Searches find more (1e-5): of a hundred tests that are searched every night
+#: for a year, that would tell of 14 changes that are none, this one of 8 (tests/core/test_detection_simulations.py).
+ALERT = 1e-7
+
 
 def q_values(p_values: Sequence[float], tested: int) -> list[float]:
     """The false discovery rate at which each p-value is still a finding, among ``tested`` tests (Benjamini, Hochberg 1995).
@@ -27,13 +34,25 @@ def q_values(p_values: Sequence[float], tested: int) -> list[float]:
     return found
 
 
-def state(before: float, later: Sequence[float], held: int, *, min_effect: float = 0.03) -> str:
-    """How a change stands: "fixed" where a later level is back at ``before``, "confirmed" after 8 runs, else "new".
+def state(
+    before: float,
+    later: Sequence[float],
+    held: int,
+    *,
+    p_value: float = 0.0,
+    min_effect: float = 0.03,
+    threshold: float = ALERT,
+) -> str:
+    """How a change stands.
 
-    ``later`` are the levels that came after the change's own, ``held`` the runs from the change to the next one.
+    "fixed" where a later level is back at ``before``; else "suspect" where it rests on fewer than HELD runs or is less sure
+    than ``threshold``; else "new", and "confirmed" after CONFIRMED runs. ``later`` are the levels that came after the change's
+    own, ``held`` the runs from the change to the next one.
     """
     if before > 0 and any(max(level / before, before / level) <= 1 + min_effect for level in later if level > 0):
         return "fixed"
+    if p_value > threshold or (held < HELD and not later):
+        return "suspect"
     return "confirmed" if held >= CONFIRMED or later else "new"
 
 

@@ -86,10 +86,16 @@ class Experiment:
     seed: int | None = None
     datasets: tuple[str, ...] = ()  # of H2O, as the predecessor's suites choose them
     early: bool = True  # stop when every test is decided
+    against_itself: bool = True  # the null arm runs beside the others
+    places: tuple[
+        int, ...
+    ] = ()  # after how many blocks it is looked at, where that is fixed; the last one is ``blocks``
 
     @property
     def looks(self) -> tuple[int, ...]:
         """After how many blocks it is looked at."""
+        if self.places:
+            return self.places
         return looks(self.blocks) if self.early else (self.blocks,)
 
     @property
@@ -109,7 +115,7 @@ class Experiment:
     @property
     def every(self) -> tuple[Arm, ...]:
         """All arms, the null arm second."""
-        return self.arms[0], self.null, *self.arms[1:]
+        return (self.arms[0], *((self.null,) if self.against_itself else ()), *self.arms[1:])
 
 
 def essence(experiment: Experiment) -> Experiment:

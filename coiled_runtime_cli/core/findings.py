@@ -1,14 +1,17 @@
 """The changes of a whole history as findings: which way, how surely, since when, and what moved in between.
 
-Every metric of every series is searched (``changepoint.py``); of all that was searched, the false discovery rate is
-controlled (``detect.py``). What happened in one stretch of time, in one direction, is one cause.
+Every metric of every series is searched for changes of its level (``changepoint.py``) and of its shape (``shape.py``); of all
+that was searched, the false discovery rate is controlled (``detect.py``). What happened in one stretch of time, in one
+direction, is one cause. What looks off in the newest runs alone (``suspicion.py``) is a suspect: fresh runs decide.
 """
 
 from __future__ import annotations
 
 import hashlib
+import math
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
+from statistics import NormalDist
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,14 +20,22 @@ from coiled_runtime_cli.core import changepoint, detect, forge
 from coiled_runtime_cli.core.grouping import rows_by_series, series_of
 from coiled_runtime_cli.core.history import NO_TIME
 from coiled_runtime_cli.core.record import OUTCOMES
+from coiled_runtime_cli.core.shape import KINDS as SHAPES
+from coiled_runtime_cli.core.shape import find_shape_change
+from coiled_runtime_cli.core.suspicion import suspicion
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
 
     from coiled_runtime_cli.core.history import History, HistoryMetric
     from coiled_runtime_cli.core.series import SeriesKey
+    from coiled_runtime_cli.core.shape import ShapeChange
+    from coiled_runtime_cli.core.suspicion import Suspicion
+
+#: Ways a level changes; the other findings are of SHAPES.
+LEVELS = ("regression", "improvement")
 
 _PASSED = OUTCOMES.index("passed")
 
@@ -55,17 +66,22 @@ class Moved:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """A change. ``cause`` numbers those that share a stretch of time; ``state`` is new, confirmed, fixed or accepted."""
+    """A change. ``cause`` numbers those that share a stretch of time.
+
+    ``kind`` is regression or improvement, and then ``before`` and ``after`` are levels; or variance, tail or bimodal, and
+    they are relative spreads (of a tail: shares of outliers). ``state`` is new, confirmed, fixed or accepted, of what rests on
+    too little suspect, and of a suspect that fresh runs have cleared noise.
+    """
 
     id: str
     key: SeriesKey
     metric: HistoryMetric
-    kind: str  # regression or improvement
+    kind: str
     before: float
     after: float
     ratio: float
-    low: float
-    high: float
+    low: float | None  # of its 95 % interval; None for suspects and shapes
+    high: float | None
     p_value: float
     q: float
     state: str
@@ -78,7 +94,7 @@ class Finding:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Known:
-    """A finding that was reported before, and what a person has said of it."""
+    """A finding that was reported before, and what a person, or fresh runs, have said of it."""
 
     id: str
     key: SeriesKey
@@ -87,15 +103,31 @@ class Known:
     first_bad: str  # UUID of the run
     since: datetime
     accepted: bool = False
+    verdict: str | None = None  # confirmed or noise
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Detected:
-    """``searched`` series and metrics were long enough to be searched, ``short`` ones were not."""
+    """``searched`` series and metrics were long enough to be searched, ``short`` ones were not.
+
+    ``findings`` include the suspects.
+    """
 
     findings: tuple[Finding, ...]
     searched: int
     short: int
+
+
+@dataclass(frozen=True, slots=True)
+class Searched:
+    """One metric of one series: its runs (rows of the history), their values, and what was found in them."""
+
+    key: SeriesKey
+    metric: HistoryMetric
+    rows: NDArray[np.int64]
+    values: NDArray[np.float64]
+    changes: tuple[changepoint.Change, ...] = ()
+    shape: ShapeChange | None = None
 
 
 def find(
@@ -105,80 +137,130 @@ def find(
     known: Sequence[Known] = (),
     min_effect: float = 0.05,
     rate: float = 0.05,
+    threshold: float = detect.ALERT,
     since: datetime | None = None,
+    experiments: bool = False,
 ) -> Detected:
     """All changes of the metrics, the newest cause first, in each the largest effect first.
 
-    ``min_effect`` is the smallest change that counts, ``rate`` the false discovery rate; ``since`` leaves out what began
-    before it. A change that is one of the ``known`` keeps its id.
+    ``min_effect`` is the smallest change that counts, ``rate`` the false discovery rate, ``threshold`` the p-value that a change
+    needs to be more than a suspect; ``since`` leaves out what began before it. A change that is one of the ``known`` keeps its
+    id. See :func:`search` for ``experiments``.
+    """
+    series, short = search(history, metrics, min_effect=min_effect, experiments=experiments)
+    # each change is a test, beside the series that were searched and had none
+    tested = sum(max(1, len(each.changes) + (each.shape is not None)) for each in series)
+    candidates: list[tuple[Searched, int | ShapeChange, float]] = [
+        (each, index, change.p_value) for each in series for index, change in enumerate(each.changes)
+    ]
+    candidates += [(each, each.shape, each.shape.p_value) for each in series if each.shape is not None]
+    sure = detect.q_values([p_value for _, _, p_value in candidates], tested)
+    teller = _Teller(history, known, min_effect, threshold)
+    findings = [
+        teller.change(each, what, q) if isinstance(what, int) else teller.shape(each, what, q)
+        for (each, what, _), q in zip(candidates, sure, strict=True)
+        if q <= rate
+    ]
+    told = {each.id for each in findings}
+    for each in series:
+        off = suspicion(each.values, each.changes, min_effect=min_effect)
+        if off is not None:
+            suspect = teller.suspect(each, off)
+            if suspect.id not in told:
+                findings.append(suspect)
+    kept = [each for each in findings if since is None or each.first_bad.start >= since]
+    return Detected(findings=tuple(_by_cause(kept)), searched=len(series), short=short)
+
+
+def search(
+    history: History,
+    metrics: Sequence[HistoryMetric],
+    *,
+    min_effect: float = 0.05,
+    experiments: bool = False,
+) -> tuple[list[Searched], int]:
+    """Every metric of every series that is long enough, with its changes; and how many were too short.
+
+    Runs of ``experiments`` (labels that begin with AB_) are left out unless asked for: their environments change on purpose.
     """
     runs = history.runs
     keys, of = series_of(history)
     usable = np.flatnonzero((runs.outcome == _PASSED) & ~runs.profiled & (runs.start != NO_TIME))
-    searched: list[tuple[int, HistoryMetric, NDArray[np.int64]]] = []
-    arrays: list[NDArray[np.float64]] = []
+    series: list[Searched] = []
     short = 0
     for number, rows in sorted(rows_by_series(of, usable).items()):
+        if not experiments and (keys[number].label or "").startswith("AB_"):
+            continue
         for metric in metrics:
             values = runs.values[metric.key][rows]
             fit = np.isfinite(values) & (values > 0)
             if np.count_nonzero(fit) < changepoint.FEWEST:
                 short += bool(fit.any())
                 continue
-            searched.append((number, metric, rows[fit]))
-            arrays.append(values[fit])
+            series.append(Searched(keys[number], metric, rows[fit], values[fit]))
+    found = search_values([each.values for each in series], min_effect=min_effect)
+    return [
+        replace(each, changes=changes, shape=shape) for each, (changes, shape) in zip(series, found, strict=True)
+    ], short
+
+
+def search_values(
+    arrays: Sequence[NDArray[np.float64]], *, min_effect: float = 0.05
+) -> list[tuple[tuple[changepoint.Change, ...], ShapeChange | None]]:
+    """The changes of level of each series, and of its shape.
+
+    Where a series becomes noisier, the noise of the whole is too little for what follows: a change of level counts there only
+    if the part alone has it too. Where runs begin to jump between two modes, that is the change, and not their mean.
+    """
     found = changepoint.find_changes(arrays, min_effect=min_effect)
-    candidates = [(place, index) for place, changes in enumerate(found) for index in range(len(changes))]
-    # each change is a test, beside the series that were searched and had none
-    tested = sum(max(1, len(each)) for each in found)
-    sure = detect.q_values([found[place][index].p_value for place, index in candidates], tested)
-    remembered: dict[tuple[SeriesKey, str, str], list[Known]] = {}
-    for each in known:
-        remembered.setdefault((each.key, each.metric, each.kind), []).append(each)
-    teller = _Teller(history, min_effect)
-    findings = []
-    for (place, index), q in zip(candidates, sure, strict=True):
-        if q <= rate:
-            number, metric, rows = searched[place]
-            finding = teller.finding(keys[number], metric, rows, found[place], index, q, remembered)
-            if since is None or finding.first_bad.start >= since:
-                findings.append(finding)
-    return Detected(findings=tuple(_by_cause(findings)), searched=len(searched), short=short)
+    shapes = [find_shape_change(each) for each in arrays]
+    doubtful = [
+        place
+        for place, (changes, shape) in enumerate(zip(found, shapes, strict=True))
+        if changes and shape is not None and shape.kind != "tail"
+    ]
+    parts = []
+    for place in doubtful:
+        shape = shapes[place]
+        assert shape is not None
+        parts += [arrays[place][: shape.index], arrays[place][shape.index :]]
+    alone = changepoint.find_changes(parts, min_effect=min_effect)
+    for number, place in enumerate(doubtful):
+        shape = shapes[place]
+        assert shape is not None
+        places = [each.index for each in alone[2 * number]]
+        places += [shape.index + each.index for each in alone[2 * number + 1]]
+        if shape.kind == "variance":
+            places.append(shape.index)
+        found[place] = tuple(each for each in found[place] if any(abs(each.index - one) <= _NEAR for one in places))
+    return list(zip(found, shapes, strict=True))
 
 
 class _Teller:
-    def __init__(self, history: History, min_effect: float) -> None:
+    def __init__(self, history: History, known: Sequence[Known], min_effect: float, threshold: float) -> None:
         self._history = history
         self._min_effect = min_effect
+        self._threshold = threshold
         self._diffs: dict[tuple[int, int], tuple[Moved, ...]] = {}
+        self._known: dict[tuple[SeriesKey, str, str], list[Known]] = {}
+        for each in known:
+            self._known.setdefault((each.key, each.metric, each.kind), []).append(each)
 
-    def finding(
-        self,
-        key: SeriesKey,
-        metric: HistoryMetric,
-        rows: NDArray[np.int64],
-        changes: Sequence[changepoint.Change],
-        index: int,
-        q: float,
-        remembered: Mapping[tuple[SeriesKey, str, str], Sequence[Known]],
-    ) -> Finding:
+    def change(self, series: Searched, index: int, q: float) -> Finding:
+        changes = series.changes
         change = changes[index]
-        kind = "regression" if (change.ratio > 1) == (metric.better != "higher") else "improvement"
-        stop = changes[index + 1].index if index + 1 < len(changes) else len(rows)
-        good, bad = int(rows[change.previous]), int(rows[change.index])
-        first_bad = self._run(bad)
-        same = self._remembered(remembered.get((key, metric.key, kind), ()), rows, change.index)
+        stop = changes[index + 1].index if index + 1 < len(changes) else len(series.rows)
         state = detect.state(
             change.before,
             [each.after for each in changes[index + 1 :]],
             stop - change.index,
+            p_value=change.p_value,
             min_effect=self._min_effect,
+            threshold=self._threshold,
         )
-        return Finding(
-            id=same.id if same is not None else _id(key, metric.key, kind, first_bad.uuid),
-            key=key,
-            metric=metric,
-            kind=kind,
+        told = self._told(series, self._kind(series, change.ratio), change.previous, change.index, state)
+        return replace(
+            told,
             before=change.before,
             after=change.after,
             ratio=change.ratio,
@@ -186,8 +268,46 @@ class _Teller:
             high=change.high,
             p_value=change.p_value,
             q=q,
-            state="accepted" if same is not None and same.accepted and state != "fixed" else state,
             held=stop - change.index,
+        )
+
+    def suspect(self, series: Searched, off: Suspicion) -> Finding:
+        told = self._told(series, self._kind(series, off.ratio), off.previous, off.index, "suspect")
+        p_value = 2 * NormalDist().cdf(-abs(off.errors))
+        return replace(told, before=off.before, after=off.after, ratio=off.ratio, p_value=p_value)
+
+    def shape(self, series: Searched, shape: ShapeChange, q: float) -> Finding:
+        told = self._told(series, shape.kind, shape.previous, shape.index, "new")
+        ratio = shape.after / shape.before if shape.before > 0 else math.inf
+        return replace(told, before=shape.before, after=shape.after, ratio=ratio, p_value=shape.p_value, q=q)
+
+    @staticmethod
+    def _kind(series: Searched, ratio: float) -> str:
+        return LEVELS[0] if (ratio > 1) == (series.metric.better != "higher") else LEVELS[1]
+
+    def _told(self, series: Searched, kind: str, previous: int, index: int, state: str) -> Finding:
+        """The finding with all that does not depend on its size."""
+        good, bad = int(series.rows[previous]), int(series.rows[index])
+        first_bad = self._run(bad)
+        same = self._remembered(self._known.get((series.key, series.metric.key, kind), ()), series.rows, index)
+        if same is not None and same.accepted and state != "fixed":
+            state = "accepted"
+        elif same is not None and same.verdict is not None and state == "suspect":
+            state = same.verdict
+        return Finding(
+            id=same.id if same is not None else _id(series.key, series.metric.key, kind, first_bad.uuid),
+            key=series.key,
+            metric=series.metric,
+            kind=kind,
+            before=math.nan,
+            after=math.nan,
+            ratio=math.nan,
+            low=None,
+            high=None,
+            p_value=1.0,
+            q=1.0,
+            state=state,
+            held=len(series.rows) - index,
             last_good=self._run(good),
             first_bad=first_bad,
             moved=self._moved(good, bad),
@@ -247,7 +367,7 @@ def _id(key: SeriesKey, metric: str, kind: str, first_bad: str) -> str:
 def _by_cause(findings: Sequence[Finding]) -> list[Finding]:
     """Number the causes: one direction, one stretch of time. The newest first, in each the largest effect first."""
     groups: dict[tuple[str, int], list[Finding]] = {}
-    for kind in ("regression", "improvement"):
+    for kind in (*LEVELS, *SHAPES):
         mine = [each for each in findings if each.kind == kind]
         spans = [(_moment(each.last_good) - _BLUR, _moment(each.first_bad) + _BLUR) for each in mine]
         for each, number in zip(mine, detect.ranges(spans), strict=True):
@@ -258,8 +378,12 @@ def _by_cause(findings: Sequence[Finding]) -> list[Finding]:
     return [
         replace(each, cause=number)
         for number, members in enumerate(ordered, 1)
-        for each in sorted(members, key=lambda one: (-max(one.ratio, 1 / one.ratio), one.id))
+        for each in sorted(members, key=lambda one: (-_size(one.ratio), one.id))
     ]
+
+
+def _size(ratio: float) -> float:
+    return max(ratio, 1 / ratio) if ratio > 0 else math.inf
 
 
 def _moment(run: RunAt) -> int:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from coiled_runtime_cli.core.changepoint import find_changes
+from coiled_runtime_cli.core.detect import ALERT, HELD
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -27,8 +28,12 @@ if TYPE_CHECKING:
 #: Runs by which a change may move as more of them come, and still be the one that was told before.
 NEAR = 8
 
-#: Runs that a search looks back over: what is older has been told.
-_BACK = 200
+#: Runs that a search looks back over: what is older has been told. And those at their beginning that may be the rest of a
+#: level, or of a burst, that the window has cut.
+_BACK, _EDGE = 200, 12
+
+#: The p-value that searches keep changes with: what the weak ones among them explain is not charged to their neighbours.
+_SEARCHED = 1e-5
 
 #: Runs from its true place within which a change counts as found.
 _BLUR = 5
@@ -71,12 +76,12 @@ def replay(
     *,
     first: int,
     min_effect: float = 0.05,
-    thresholds: Sequence[float] = (1e-5,),
+    thresholds: Sequence[float] = (ALERT,),
     tell: Callable[[int, int], None] | None = None,
 ) -> list[Alert]:
     """Search all series after each of their runs from the ``first`` on, and tell of each change once, when it is first seen.
 
-    What is there at the first search is known, and no alert. Of several ``thresholds``, in falling order, the first is what
+    As `crt detect` does, it tells of what has held for HELD runs. What is there at the first search is known, and no alert. Of several ``thresholds``, in falling order, the first is what
     is searched with, and a change is told of again when it comes below each of the others: what a search with that one
     would have told, but for the neighbours that weak changes have. ``tell`` gets the searches done and all of them.
     """
@@ -87,11 +92,17 @@ def replay(
         chosen = [number for number, each in enumerate(series) if len(each) >= runs]
         start = max(0, runs - _BACK)
         parts = [series[number][start:runs] for number in chosen]
-        found = find_changes(parts, min_effect=min_effect, p_value=thresholds[0])
+        found = find_changes(parts, min_effect=min_effect, p_value=max(thresholds[0], _SEARCHED))
         for number, changes in zip(chosen, found, strict=True):
-            for change in changes:
+            for place, change in enumerate(changes):
                 index, up = start + change.index, change.ratio > 1
+                if start and change.index < _EDGE:
+                    continue
+                if runs - index < HELD and place == len(changes) - 1:
+                    continue
                 same = next((each for each in known[number] if abs(index - each.index) <= NEAR and up == each.up), None)
+                if same is None and change.p_value > thresholds[0]:
+                    continue
                 if same is None:
                     same = _Known(index, up, 0)
                     known[number].append(same)

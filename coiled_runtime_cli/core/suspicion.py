@@ -64,14 +64,16 @@ def suspicion(values: Floats, changes: Sequence[Change], *, min_effect: float = 
     logs = np.log(values[usable])
     if len(logs) < FEWEST + SHORTEST:
         return None
+    most = min(LONGEST, len(logs) - FEWEST)
+    # one noise for all: that of the runs which are surely before
+    spread, persistence = noise_of(logs[-most - _LEVEL : -most])
+    worth = (1 - persistence) / (1 + persistence)
     best: Suspicion | None = None
-    for count in range(SHORTEST, min(LONGEST, len(logs) - FEWEST) + 1):
+    for count in range(SHORTEST, most + 1):
         level, recent = logs[-count - _LEVEL : -count], logs[-count:]
-        spread, persistence = noise_of(level)
         middle = float(np.median(level))
         clipped = np.clip(recent, middle - _CLIP * spread, middle + _CLIP * spread)
         kept = np.clip(level, middle - _CLIP * spread, middle + _CLIP * spread)
-        worth = (1 - persistence) / (1 + persistence)
         error = spread * math.sqrt((1 / count + 1 / len(level)) / worth)
         shift = float(np.median(recent)) - float(kept.mean())
         off = (float(clipped.mean()) - float(kept.mean())) / error

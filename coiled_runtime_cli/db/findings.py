@@ -36,6 +36,7 @@ def known_findings(engine: Engine) -> list[Known]:
             first_bad=row["first_bad"],
             since=row["since"],
             accepted=row["accepted"] is not None,
+            verdict=row["verdict"],
         )
         for row in rows
     ]
@@ -73,3 +74,19 @@ def accept(engine: Engine, identities: Sequence[str], reason: str) -> None:
                 raise UsageError(unknown("finding", each, sorted(there)), hint="crt detect lists them with their ids")
         values = {"accepted": datetime.now(timezone.utc), "reason": reason}
         connection.execute(update(table).where(table.id.in_(identities)).values(**values))
+
+
+def conclude(engine: Engine, finding: Finding, verdict: str, measured: tuple[float, float, float]) -> None:
+    """Keep what fresh runs have said of a suspect: "confirmed" or "noise", and the ratio with its interval."""
+    remember(engine, [finding])
+    table = models.Finding
+    ratio, low, high = measured
+    values = {
+        "checked": datetime.now(timezone.utc),
+        "verdict": verdict,
+        "measured": ratio,
+        "measured_low": low,
+        "measured_high": high,
+    }
+    with database_errors(engine), writing(engine) as connection:
+        connection.execute(update(table).where(table.id == finding.id).values(**values))

@@ -290,7 +290,7 @@ class Finding(Base):
     python: Mapped[str | None]
     host: Mapped[str | None]
     metric: Mapped[str]
-    kind: Mapped[str] = mapped_column(comment="regression or improvement")
+    kind: Mapped[str] = mapped_column(comment="regression, improvement, variance, tail or bimodal")
     first_bad: Mapped[str] = mapped_column(comment="UUID of the first run after the change")
     since: Mapped[Time] = mapped_column(comment="its start (UTC)")
     before: Mapped[float] = mapped_column(Float(53), comment="in the unit of the metric")
@@ -298,3 +298,8 @@ class Finding(Base):
     reported: Mapped[Time] = mapped_column(comment="when it was reported first (UTC)")
     accepted: Mapped[Time | None] = mapped_column(comment="when a person accepted it (UTC)")
     reason: Mapped[str | None]
+    checked: Mapped[Time | None] = mapped_column(comment="when fresh runs were made to decide it (UTC)")
+    verdict: Mapped[str | None] = mapped_column(comment="what they said: confirmed or noise")
+    measured: Mapped[float | None] = mapped_column(Float(53), comment="the ratio that they gave")
+    measured_low: Mapped[float | None] = mapped_column(Float(53), comment="of its interval")
+    measured_high: Mapped[float | None] = mapped_column(Float(53))

@@ -151,7 +151,7 @@ class Changes:
         view = ChangeView(
             id=token,
             kind=kind_of(change.ratio, metric.better),
-            state=detect.state(change.before, later, change.held),
+            state=detect.state(change.before, later, change.held, p_value=change.p_value),
             metric=metric,
             benchmark=series.benchmark,
             name=series.name,

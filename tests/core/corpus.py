@@ -39,10 +39,10 @@ NOISES = {
 
 
 def labelled(seed, *, n=365):
-    """A year of nightly runs: 0 to 3 steps of 5 to 100 % up or down, noise of any kind, bursts, drift, changing variance, gaps."""
+    """A year of nightly runs: 0 to 3 steps of 5 to 100 %, noise of any kind, bursts, drift, changing variance, gaps."""
     random = np.random.default_rng(seed)
     noise = list(NOISES)[random.choice(5, p=[0.4, 0.25, 0.15, 0.1, 0.1])]
-    spread = random.uniform(0.3, 2.0)
+    spread = random.uniform(0.3, 1.3)  # run-to-run variation of 1 to 20 %
     logs = np.log(NOISES[noise](random, n)) * spread
     places = []
     for _ in range(random.choice(4, p=[0.35, 0.35, 0.2, 0.1])):

@@ -74,7 +74,9 @@ def test_values_are_clipped_to_the_running_median(logs):
 
     running = np.array([np.median([mirrored(place + shift) for shift in range(-5, 6)]) for place in range(n)])
     spread = 2 * 1.4826 * np.sort(np.abs(logs - running))[n // 2]
-    assert changepoint._clipped(logs, 0.0) == pytest.approx(np.clip(logs, running - spread, running + spread))
+    assert changepoint._clipped(logs, changepoint._running_median(logs), 0.0) == pytest.approx(
+        np.clip(logs, running - spread, running + spread)
+    )
 
 
 def test_a_series_has_the_changes_that_it_has_alone():

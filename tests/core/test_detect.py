@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from coiled_runtime_cli.core.detect import CONFIRMED, q_values, ranges, state
+from coiled_runtime_cli.core.detect import ALERT, CONFIRMED, HELD, q_values, ranges, state
 
 p_values = st.lists(st.floats(0, 1), max_size=12)
 
@@ -37,7 +37,9 @@ def test_more_findings_than_tests_are_a_mistake() -> None:
 @pytest.mark.parametrize(
     ("before", "later", "held", "expected"),
     [
-        (1.0, [], 1, "new"),
+        (1.0, [], 1, "suspect"),
+        (1.0, [], HELD - 1, "suspect"),
+        (1.0, [], HELD, "new"),
         (1.0, [], CONFIRMED - 1, "new"),
         (1.0, [], CONFIRMED, "confirmed"),
         (1.0, [1.5], 4, "confirmed"),
@@ -49,6 +51,12 @@ def test_more_findings_than_tests_are_a_mistake() -> None:
 )
 def test_how_a_change_stands(before: float, later: list[float], held: int, expected: str) -> None:
     assert state(before, later, held) == expected
+
+
+def test_what_is_not_sure_enough_stays_a_suspect() -> None:
+    assert state(1.0, [], 50, p_value=2 * ALERT) == "suspect"
+    assert state(1.0, [], 50, p_value=2 * ALERT, threshold=1e-5) == "confirmed"
+    assert state(1.0, [1.0], 50, p_value=2 * ALERT) == "fixed"
 
 
 @given(
