@@ -117,7 +117,8 @@ packages = []              # in the environment of every arm, beside Dask, panda
         "baseline.toml": f"""\
 # The arm that the others are compared with. What it does not name is as in the environment of crt.
 packages = ["dask=={version("dask")}"]
-# python = "3.12"          # or the path of an interpreter
+# python = "3.12"
+# interpreter = "../env/bin/python"   # instead of both: an environment that is there, as it is
 """,
         "newer.toml": """\
 # Any requirement of pip: a version, a commit, a folder. What it does not name is as in the baseline.
@@ -248,14 +249,19 @@ def make_environments(
     for arm in experiment.arms:
         tell(arm.name)
         known = Path(record.pythons.get(arm.name, ""))
-        if arm.conda is None and arm.name not in record.locks:
+        built = arm.conda is None and arm.interpreter is None
+        if built and arm.name not in record.locks:
             requirements = [*BASE, *experiment.packages, *arm.packages]
             record.locks[arm.name] = list(
                 environments.lock(requirements, python=arm.python, folder=folder, prefer=prefer)
             )
         locked = tuple(record.locks.get(arm.name, ()))
         prefer = locked if arm.name == plans.BASELINE else prefer
-        if known.is_file():
+        if arm.interpreter is not None:
+            python = folder / Path(arm.interpreter).expanduser()
+            if not python.is_file():
+                raise UsageError(f"{arm.name}: interpreter: no such file: {python}")
+        elif known.is_file():
             python = known
         elif arm.conda is not None:
             python = environments.build_conda(Path(arm.conda), name=record.id, cache=cache)
@@ -299,7 +305,7 @@ def _proved(arm: Arm, python: Path, wanted: Sequence[str], locked: Sequence[str]
         except InvalidRequirement:
             continue  # a folder, or an editable install: uv has installed it, and the lock says what
         asked[environments.normal(requirement.name)] = requirement
-    version, there = environments.inspect(python, [*asked, *([] if arm.conda else ["dask", "distributed"])])
+    version, there = environments.inspect(python, list(asked))
     found = {}
     for name, requirement in asked.items():
         installed = there.get(name)
@@ -504,7 +510,13 @@ def _check_imports(made: Made, environment: Environment) -> None:
     for name, version in made.versions.items():
         wanted = version.partition(" ")[0]
         there = [each for each in environment.packages if environments.normal(each.name) == name]
-        wrong = [each for each in there if each.imported or (each.version is not None and each.version != wanted)]
+        editable = any(line.startswith("-e ") for line in made.locked)  # is imported from its folder, as it should be
+        wrong = [
+            each
+            for each in there
+            if (each.imported and each.url is not None and not editable)
+            or (not each.imported and each.version != wanted)
+        ]
         if wrong or not there:
             got = f"{wrong[0].version or 'no version'} from {wrong[0].url or 'elsewhere'}" if wrong else "none"
             raise ToolError(

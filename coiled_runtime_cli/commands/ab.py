@@ -378,9 +378,10 @@ class _Run:
         ]
         if gate is not None and (worse or broken):
             raise typer.Exit(1)
-        if not any(each.paired or each.failures for each in contrasts.values()):
+        if not any(each.paired for each in contrasts.values()):
             raise ToolError(
-                "the arms have no test in common that passed", hint="crt ab run --restart after mending them"
+                "no test passed in both of two arms: there is nothing to compare",
+                hint="crt bench NODEID --python INTERPRETER shows why a test fails",
             )
         if all(one.verdict.word == "few" for each in contrasts.values() for one in each.paired):
             raise InconclusiveError("one run of each arm tells nothing from chance", hint="--blocks 5 or more")
@@ -444,6 +445,8 @@ class _Run:
             settings = [f"{key}={value}" for key, value in {**each.config, **each.cluster, **each.shapes}.items()]
             if each.conda is not None:
                 python, packages = "", [Path(each.conda).name]
+            elif each.interpreter is not None:
+                python, packages = each.interpreter, ["as they are"]
             else:
                 requirements = [*ab.BASE, *self.experiment.packages, *each.packages]
                 locked = environments.lock(requirements, python=each.python, folder=self.folder, prefer=prefer)

@@ -37,8 +37,10 @@ def compare(
         str, typer.Option("--fdr", metavar="SHARE", help="Share of chance among what is called a change.")
     ] = "5%",
     across: Annotated[
-        list[Literal["scale", "cluster", "python", "host"]] | None,
-        typer.Option("--across", help="May differ between the two: it is what is compared. Repeatable."),
+        list[str] | None,
+        typer.Option(
+            "--across", metavar="NAME", help="May differ: scale, cluster, python, host. It is compared. Repeatable."
+        ),
     ] = None,
     fail_on: Annotated[
         str | None,
@@ -57,11 +59,16 @@ def compare(
     crt compare main my-branch --fail-on 10%          exit 1 if anything is surely 10 % worse
     """  # noqa: D301 - a backspace tells click to keep the lines that follow
     from coiled_runtime_cli import console, histories
-    from coiled_runtime_cli.core.contrast import contrast
+    from coiled_runtime_cli.core.contrast import CIRCUMSTANCES, contrast
     from coiled_runtime_cli.core.contrast_table import contrast_document, contrast_notes, contrast_table, overalls
+    from coiled_runtime_cli.core.nearest import unknown
+    from coiled_runtime_cli.errors import UsageError
 
     smallest, rate = share("--min-effect", min_effect, zero=True), share("--fdr", fdr)
     gate = None if fail_on is None else share("--fail-on", fail_on, zero=True)
+    for each in across or ():
+        if each not in CIRCUMSTANCES:
+            raise UsageError(unknown("circumstance", each, CIRCUMSTANCES))
     with histories.opened(db, suites=suite or []) as opened:
         metrics = [opened.metric(each) for each in metric or ["duration"]]
         arms = [_arm(opened.history, each) for each in (baseline, contender)]

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 #: Pairs after which is looked, and the error rate of all looks together.
-LOOKS, RATE = (3, 5, 8, 12), 0.01
+LOOKS, RATE = (3, 5, 8, 12), 0.002
 
 VERDICTS = ("confirmed", "noise", "inconclusive")
 

@@ -29,7 +29,7 @@ _FIRST_LOOK, _LONGER = 5, 1.5
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 
-_ARM_KEYS = ("packages", "python", "config", "cluster")
+_ARM_KEYS = ("packages", "python", "interpreter", "config", "cluster")
 _KEYS = (
     "blocks",
     "suites",
@@ -54,11 +54,16 @@ class ExperimentError(ValueError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Arm:
-    """One environment and what is set in it. ``conda`` is the path of a conda environment file; then there are no packages."""
+    """One environment and what is set in it.
+
+    ``conda`` is the path of a conda environment file, ``interpreter`` that of an environment that is there: then there are no
+    packages.
+    """
 
     name: str
     packages: tuple[str, ...] = ()  # requirements, as pip takes them
-    python: str | None = None  # 3.12, or the path of an interpreter; None: as crt's own
+    python: str | None = None  # 3.12, or the path of an interpreter to make it with; None: as crt's own
+    interpreter: str | None = None
     conda: str | None = None
     config: dict[str, Any] = field(default_factory=dict)  # dask configuration, nested
     cluster: dict[str, Any] = field(default_factory=dict)  # keywords of the cluster that differ
@@ -101,16 +106,7 @@ class Experiment:
     @property
     def null(self) -> Arm:
         """The baseline under the name of the null arm."""
-        first = self.arms[0]
-        return Arm(
-            name=NULL,
-            packages=first.packages,
-            python=first.python,
-            conda=first.conda,
-            config=first.config,
-            cluster=first.cluster,
-            shapes=first.shapes,
-        )
+        return replace(self.arms[0], name=NULL)
 
     @property
     def every(self) -> tuple[Arm, ...]:
@@ -193,10 +189,14 @@ def arm(name: str, table: Mapping[str, Any]) -> Arm:
     for key, value in (("config", config), ("cluster", cluster)):
         if not isinstance(value, dict):
             raise ExperimentError(f"{name}: {key}: expected a table, not {value!r}")
+    packages, interpreter = _texts(table, "packages", name), _text(table, "interpreter", name)
+    if interpreter is not None and (packages or "python" in table):
+        raise ExperimentError(f"{name}: an interpreter is taken as it is: no packages and no python beside it")
     return Arm(
         name=name,
-        packages=_texts(table, "packages", name),
+        packages=packages,
         python=_text(table, "python", name),
+        interpreter=interpreter,
         config=nested(config),
         cluster=cluster,
     )

@@ -25,6 +25,8 @@ def requirements(packages: Sequence[Package]) -> tuple[str, ...]:
         name = re.sub(r"[-_.]+", "-", each.name).lower()
         if name in _OURS:
             continue
+        if each.imported and each.url is None:
+            continue  # what is watched is recorded as imported too, wherever from; without a place: from its distribution
         if each.imported:
             raise RebuildError(f"{each.name} was imported from {each.url or 'a folder'}")
         if each.dirty:

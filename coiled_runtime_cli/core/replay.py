@@ -81,9 +81,9 @@ def replay(
 ) -> list[Alert]:
     """Search all series after each of their runs from the ``first`` on, and tell of each change once, when it is first seen.
 
-    As `crt detect` does, it tells of what has held for HELD runs. What is there at the first search is known, and no alert. Of several ``thresholds``, in falling order, the first is what
-    is searched with, and a change is told of again when it comes below each of the others: what a search with that one
-    would have told, but for the neighbours that weak changes have. ``tell`` gets the searches done and all of them.
+    As `crt detect` does, it tells of what has held for HELD runs. What is there at the first search is known, and no alert.
+    Of several ``thresholds``, in falling order, a change has to be below the first to be told of, and is told of again when it
+    comes below each of the others. ``tell`` gets the searches done and all of them.
     """
     longest = max((len(each) for each in series), default=0)
     known: list[list[_Known]] = [[] for _ in series]

@@ -32,11 +32,14 @@ def test_of_series_without_a_change_at_most_2_in_100_are_alarmed(noise, n):
     assert alerts <= 0.01 * len(series)
 
 
-@pytest.mark.parametrize(("share", "gap", "spread"), [(0.3, 0.2, 0.02), (0.5, 0.2, 0.02), (0.2, 0.5, 0.03), (0.4, 0.1, 0.01)])
+@pytest.mark.parametrize(
+    ("share", "gap", "spread"), [(0.3, 0.2, 0.02), (0.5, 0.2, 0.02), (0.2, 0.5, 0.03), (0.4, 0.1, 0.01)]
+)
 def test_runs_that_jump_between_two_modes_are_no_levels(share, gap, spread):
     random = np.random.default_rng(UNSEEN)
     series = [
-        np.exp(spread * random.standard_normal(365) + np.where(random.random(365) < share, gap, 0.0)) for _ in range(300)
+        np.exp(spread * random.standard_normal(365) + np.where(random.random(365) < share, gap, 0.0))
+        for _ in range(300)
     ]
     assert sum(map(bool, find_changes(series))) <= 0.02 * len(series)
 

@@ -1,0 +1,340 @@
+"""`crt ab` as a user types it: real sessions in this interpreter, whose arms differ by a configuration that slows a test."""
+
+import json
+import os
+import signal
+import sys
+import time
+from collections import Counter
+
+import pytest
+
+#: A test that takes 20 ms times what the arm's configuration says, and one that always takes the same.
+SUITE = """
+import time
+
+import dask
+import dask.config
+
+
+def test_slowed(benchmark_time):
+    with benchmark_time():
+        time.sleep(0.02 * dask.config.get("ab.factor", 1.0))
+
+
+def test_steady(benchmark_time):
+    with benchmark_time():
+        time.sleep(0.02)
+
+
+def test_breaks():
+    assert dask.config.get("ab.broken", False) is False
+"""
+
+
+@pytest.fixture
+def ab(inside):
+    """An experiment of two arms, `newer` three times as slow."""
+    inside.suite("test_timed.py", SUITE)
+    folder = inside.folder / "my arms"
+    folder.mkdir()
+    here = json.dumps(sys.executable)
+    (folder / "baseline.toml").write_text(f"interpreter = {here}\n")
+    (folder / "newer.toml").write_text(f"interpreter = {here}\n[config]\nab.factor = 3.0\n")
+    (folder / "experiment.toml").write_text('suites = ["timed"]\nblocks = 3\nseed = 7\n')
+    inside.arms = folder
+    return inside
+
+
+def labels(crt):
+    return dict(crt.rows("select coiled_runtime_version, count(*) from test_run group by 1"))
+
+
+def test_an_example_is_written_once_and_can_be_planned(inside):
+    done = inside.run("ab", "init")
+    assert done.returncode == 0
+    assert sorted(each.name for each in (inside.folder / "ab").iterdir()) == [
+        "baseline.toml",
+        "experiment.toml",
+        "newer.toml",
+    ]
+    assert "crt ab run ab --dry-run" in done.stderr
+    again = inside.run("ab", "init")
+    assert again.returncode == 2
+    assert "nothing is overwritten" in again.stderr
+
+
+def test_a_slower_arm_is_told_from_the_baseline_and_the_null_arm_is_not(ab):
+    done = ab.run("ab", "run", "my arms", "--format", "json", "--fail-on", "10%")
+    assert done.returncode == 1, done.stderr
+    found = json.loads(done.stdout)
+    words = {each["benchmark"]: each["verdict"] for each in found["arms"][0]["comparisons"]}
+    assert words["test_timed.py::test_slowed"] == "worse"
+    assert words["test_timed.py::test_steady"] != "worse"
+    assert found["null"]["false_verdicts"] == 0
+    assert found["null"]["tests"] == 3
+    assert found["blocks"] == 3
+    assert labels(ab) == {"AB_baseline": 9, "AB_null": 9, "AB_newer": 9}
+    assert "crt-runs" not in [each.name for each in ab.folder.iterdir() if any(each.glob("*"))]
+    # each block was every arm once, in an order of its own, and so they ran
+    record = json.loads((ab.arms / ".crt-ab" / "record.json").read_text())
+    blocks = [[each["arm"] for each in record["cells"] if each["block"] == block] for block in range(3)]
+    assert all(sorted(each) == ["baseline", "newer", "null"] for each in blocks)
+    assert len({tuple(each) for each in blocks}) > 1
+    assert record["ended"]
+    assert [each for (each,) in ab.rows("select label from session order by started")] == [
+        f"AB_{name}" for each in blocks for name in each
+    ]
+    # what was stored can be compared later, as any two labels
+    later = ab.run("compare", "AB_baseline", "AB_newer", "--format", "json")
+    assert later.returncode == 0, later.stderr
+    ratios = {each["benchmark"]: each["ratio"] for each in json.loads(later.stdout)["comparisons"]}
+    assert 2 < ratios["test_timed.py::test_slowed"] < 4
+    # and is no change of any runtime
+    detected = ab.run("detect")
+    assert detected.returncode == 3
+    assert "nothing was measured" in detected.stderr
+
+
+def test_configuration_keeps_its_types_and_nests(ab):
+    (ab.arms / "newer.toml").write_text(
+        f"interpreter = {json.dumps(sys.executable)}\n"
+        '[config]\nab.list = [1, 2]\nab.none = {}\nab.text = "a b"\n[config.ab.deep]\nflag = false\nshare = 0.5\n'
+    )
+    ab.suite(
+        "test_timed.py",
+        """
+        import dask.config
+
+        def test_config():
+            found = dask.config.get("ab", None)
+            assert found is None or found == {
+                "list": [1, 2], "none": {}, "text": "a b", "deep": {"flag": False, "share": 0.5}
+            }
+        """,
+    )
+    done = ab.run("ab", "run", "my arms", "--blocks", "1", "--format", "json")
+    assert json.loads(done.stdout)["arms"][0]["failures"] == []
+
+
+def test_a_test_that_fails_in_one_arm_only_is_a_finding(ab):
+    (ab.arms / "newer.toml").write_text(f"interpreter = {json.dumps(sys.executable)}\n[config]\nab.broken = true\n")
+    done = ab.run("ab", "run", "my arms", "--fail-on", "10%", "--blocks", "2")
+    assert done.returncode == 1
+    assert "test_breaks: fails now (0 of 2 failed, then 2 of 2" in done.stderr
+
+
+def test_arms_in_which_nothing_passes_are_no_success(ab):
+    ab.suite("test_timed.py", "def test_x():\n    raise AssertionError('never')\n")
+    done = ab.run("ab", "run", "my arms", "--blocks", "1")
+    assert done.returncode == 3
+    assert "nothing to compare" in done.stderr
+
+
+def test_one_block_is_inconclusive(ab):
+    done = ab.run("ab", "run", "my arms", "--blocks", "1")
+    assert done.returncode == 5
+    assert "--blocks 5" in done.stderr
+    assert "too few runs" in done.stdout
+
+
+def test_a_crash_costs_one_round_and_the_same_command_goes_on(ab):
+    process = ab.start("ab", "run", "my arms", "--no-progress", start_new_session=True)
+    record = ab.arms / ".crt-ab" / "record.json"
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline:
+        cells = json.loads(record.read_text())["cells"] if record.exists() else []
+        if sum(each["done"] for each in cells) >= 4 and not cells[-1]["done"]:
+            break
+        time.sleep(0.02)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+    before = json.loads(record.read_text())["cells"]
+    done = ab.run("ab", "run", "my arms")
+    assert done.returncode == 0, done.stderr
+    assert "worse" in done.stdout
+    assert "3 blocks" in done.stderr
+    assert "null arm: 0 of 3 comparisons" in done.stderr
+    assert f"{sum(each['done'] for each in before)} of 9 rounds are done" in done.stderr
+    after = json.loads(record.read_text())["cells"]
+    assert after[: len(before) - 1] == before[:-1]
+    finished = Counter((each["arm"], each["block"]) for each in after if each["done"])
+    assert set(finished.values()) == {1}
+    assert len(finished) == 9
+    assert len(after) <= 10
+    assert all(count >= 9 for count in labels(ab).values())
+
+
+def test_ctrl_c_keeps_what_was_measured_and_says_how_to_go_on(ab):
+    process = ab.start("ab", "run", "my arms", "--no-progress", start_new_session=True)
+    record = ab.arms / ".crt-ab" / "record.json"
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline:
+        cells = json.loads(record.read_text())["cells"] if record.exists() else []
+        if sum(each["done"] for each in cells) >= 2:
+            break
+        time.sleep(0.02)
+    os.kill(process.pid, signal.SIGINT)
+    _, told = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "the same command goes on" in told
+    assert "Traceback" not in told
+    assert sum(labels(ab).values()) >= 6
+
+
+def test_an_experiment_that_has_changed_is_not_gone_on_with(ab):
+    process = ab.start("ab", "run", "my arms", "--no-progress", start_new_session=True)
+    record = ab.arms / ".crt-ab" / "record.json"
+    while not record.exists() or not json.loads(record.read_text())["cells"]:
+        time.sleep(0.05)
+    assert "another crt is running" in ab.run("ab", "run", "my arms").stderr
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+    (ab.arms / "newer.toml").write_text(f"interpreter = {json.dumps(sys.executable)}\n[config]\nab.factor = 2.0\n")
+    done = ab.run("ab", "run", "my arms")
+    assert done.returncode == 2
+    assert "--restart begins anew" in done.stderr
+    assert ab.run("ab", "run", "my arms", "--restart", "--blocks", "1").returncode == 5
+
+
+def test_arms_run_beside_each_other_where_asked(ab):
+    done = ab.run("ab", "run", "my arms", "--parallel", "3", "--blocks", "1")
+    assert done.returncode == 5, done.stderr
+    assert "disturb each other" in done.stderr
+    assert labels(ab) == {"AB_baseline": 3, "AB_null": 3, "AB_newer": 3}
+
+
+def test_a_plan_names_arms_rounds_and_after_a_run_how_long(ab):
+    first = ab.run("ab", "run", "my arms", "--dry-run")
+    assert first.returncode == 0, first.stderr
+    assert "9 rounds of 3 test functions" in first.stderr
+    assert "not known" in first.stderr
+    assert not (ab.folder / "benchmark.db").exists()
+    assert not (ab.arms / ".crt-ab").exists()
+    ab.run("bench", "--suite", "timed")
+    plan = ab.json("ab", "run", "my arms", "--dry-run", "--blocks", "10", "--format", "json")["plan"]
+    assert plan["rounds"] == 30
+    assert plan["looks"] == [5, 8, 10]
+    assert 3 < plan["seconds"] < 600
+
+
+@pytest.mark.parametrize(
+    ("files", "told"),
+    [
+        ({}, "has no arms"),
+        ({"baseline.toml": ""}, "one arm only"),
+        ({"newer.toml": "", "older.toml": ""}, "no arm is named 'baseline'"),
+        ({"baseline.toml": "", "newer.toml": "package = []"}, "did you mean 'packages'"),
+        ({"baseline.toml": "", "newer.toml": "packages = ["}, "is not valid TOML"),
+        ({"baseline.toml": "", "x.toml": "", "experiment.toml": "block = 3"}, "did you mean 'blocks'"),
+        ({"baseline.toml": "", "x.toml": "", "experiment.toml": 'suites = ["timde"]'}, "did you mean 'timed'"),
+        ({"baseline.toml": "", "x.toml": "", "experiment.toml": 'scale = "smal"'}, "smal"),
+        ({"baseline.toml": "", "x.toml": 'interpreter = "no/python"'}, "no such file"),
+        ({"baseline.toml": "", "AB_x.conda.yaml": ""}, "keep one kind"),
+        ({"AB_baseline.conda.yaml": "", "AB_x.conda.yaml": ""}, "has no AB_baseline.dask.yaml"),
+    ],
+)
+def test_what_cannot_be_run_is_told_before_anything_is_built(inside, files, told):
+    inside.suite("test_timed.py", SUITE)
+    folder = inside.folder / "arms"
+    folder.mkdir()
+    here = f"interpreter = {json.dumps(sys.executable)}\n"
+    for name, content in files.items():
+        plain = name.endswith(".toml") and name != "experiment.toml" and not content
+        (folder / name).write_text(here if plain else content)
+    done = inside.run("ab", "run", "arms")
+    assert done.returncode == 2
+    assert told in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (inside.folder / "benchmark.db").exists()
+
+
+def test_a_folder_that_is_not_there_is_told_with_what_makes_one(inside):
+    done = inside.run("ab", "run", "arsm")
+    assert done.returncode == 2
+    assert "crt ab init arsm" in done.stderr
+
+
+# --- the predecessor's folders
+
+
+@pytest.fixture
+def triplets(inside):
+    """AB_environments as the predecessor had it, and a stand-in for conda that makes an environment of this interpreter."""
+    inside.suite("benchmarks/test_timed.py", SUITE)
+    folder = inside.folder / "AB_environments"
+    folder.mkdir()
+    for name, config in (("baseline", ""), ("slow", "ab:\n  factor: 3.0\n")):
+        conda = "channels:\n- conda-forge\ndependencies:\n- python=3.11\n- pip:\n  - dask\n"
+        (folder / f"AB_{name}.conda.yaml").write_text(conda)
+        (folder / f"AB_{name}.dask.yaml").write_text(config)
+        (folder / f"AB_{name}.cluster.yaml").write_text("")
+    (folder / "config.yaml").write_text(
+        "repeat: 3\ntest_null_hypothesis: false\ntargets:\n- tests/benchmarks\nh2o_datasets:\n- 0.5 GB (csv)\n"
+        "max_parallel:\n  ci_jobs: 1\n  pytest_workers_per_job: 4\n"
+    )
+    return inside
+
+
+def test_conda_files_without_conda_are_told_with_what_to_install(triplets):
+    done = triplets.run("ab", "run", "AB_environments", environment={"PATH": "/nowhere"})
+    assert done.returncode == 2
+    assert "none of mamba, micromamba, conda, pixi is installed" in done.stderr
+
+
+def test_the_predecessors_triplets_and_settings_are_run(triplets, tmp_path):
+    tools = tmp_path / "tools"
+    tools.mkdir()
+    fake = tools / "mamba"
+    fake.write_text(
+        "#!/bin/sh\n"
+        'echo "$@" >> ' + json.dumps(str(tmp_path / "called")) + "\n"
+        'mkdir -p "$4/bin"\n'
+        f'printf \'#!/bin/sh\\nexec {sys.executable} "$@"\\n\' > "$4/bin/python"\n'
+        'chmod +x "$4/bin/python"\n'
+    )
+    fake.chmod(0o755)
+    path = f"{tools}{os.pathsep}{os.environ['PATH']}"
+    done = triplets.run("ab", "run", "AB_environments", "--format", "json", environment={"PATH": path})
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    words = {each["benchmark"]: each["verdict"] for each in found["arms"][0]["comparisons"]}
+    assert words["benchmarks/test_timed.py::test_slowed"] == "worse"
+    assert found["arms"][0]["label"] == "AB_slow"
+    assert "null hypothesis off" in done.stderr
+    assert "pytest_workers_per_job is left out" in done.stderr
+    called = (tmp_path / "called").read_text().splitlines()
+    assert len(called) == 1  # both files are the same, but for what is set in them
+    assert called[0].startswith("env create -p ")
+    assert labels(triplets) == {"AB_baseline": 9, "AB_null": 9, "AB_slow": 9}
+
+
+# --- real environments
+
+
+@pytest.mark.slow
+def test_two_releases_of_dask_on_the_parquet_suite_each_imported_as_asked_for(crt):
+    from coiled_runtime_cli.locations import suites_folder
+
+    crt.environment["CRT_SUITES"] = str(suites_folder())
+    folder = crt.folder / "ab"
+    folder.mkdir()
+    (folder / "baseline.toml").write_text('packages = ["dask==2026.7.0"]\n')
+    (folder / "newer.toml").write_text('packages = ["dask==2026.8.0"]\n')
+    (folder / "experiment.toml").write_text('suites = ["parquet"]\nscale = "smoke"\nblocks = 3\n')
+    done = crt.run("ab", "run", "ab", "--format", "json", timeout=1800)
+    if "cannot be fetched" in done.stderr:
+        pytest.skip("packages cannot be fetched here")
+    assert done.returncode in (0, 1), done.stderr
+    found = json.loads(done.stdout)
+    assert found["arms"][0]["packages"]["dask"] == "2026.8.0"
+    assert len(found["arms"][0]["comparisons"]) >= 10
+    assert found["null"]["tests"] >= 10
+    versions = crt.rows(
+        "select distinct coiled_runtime_version, dask_version, distributed_version from test_run order by 1"
+    )
+    assert versions == [
+        ("AB_baseline", "2026.7.0", "2026.7.0"),
+        ("AB_newer", "2026.8.0", "2026.8.0"),
+        ("AB_null", "2026.7.0", "2026.7.0"),
+    ]
