@@ -66,9 +66,9 @@ def compare(
 
     smallest, rate = share("--min-effect", min_effect, zero=True), share("--fdr", fdr)
     gate = None if fail_on is None else share("--fail-on", fail_on, zero=True)
-    for each in across or ():
-        if each not in CIRCUMSTANCES:
-            raise UsageError(unknown("circumstance", each, CIRCUMSTANCES))
+    for name in across or ():
+        if name not in CIRCUMSTANCES:
+            raise UsageError(unknown("circumstance", name, CIRCUMSTANCES))
     with histories.opened(db, suites=suite or []) as opened:
         metrics = [opened.metric(each) for each in metric or ["duration"]]
         arms = [_arm(opened.history, each) for each in (baseline, contender)]

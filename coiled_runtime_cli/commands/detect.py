@@ -142,10 +142,7 @@ def _hint_at_suspects(count: int) -> None:
     from coiled_runtime_cli import console
     from coiled_runtime_cli.core.quantity import counted
 
-    rest = "looks" if count == 1 else "look"
-    console.note(
-        f"{counted(count, 'more series')} {rest} off, and {'has' if count == 1 else 'have'} too few runs to tell"
-    )
+    console.note(f"{counted(count, 'suspect')} beside: off in the newest runs, and too few of them to tell from chance")
     console.hint("--confirm measures them again now; --all shows them")
 
 

@@ -34,6 +34,8 @@ def session(
     noise: Mapping[str, float] | None = None,
     throughput: Mapping[str, float] | None = None,
     failing: Collection[str] = (),
+    host: Host | None = None,
+    packages: tuple[Package, ...] | None = None,
 ) -> list[Any]:
     """One session of each test once, 1 % noise unless ``noise`` says another; ``throughput`` (B/s) is recorded by some."""
     identity = f"{label}-{number}-{python[:4]}"
@@ -41,10 +43,13 @@ def session(
     environment = Environment(
         python=python,
         platform="linux",
-        packages=(Package(name="dask", version=version, commit=f"{number:07x}abcdef" * 3),),
+        packages=packages or (Package(name="dask", version=version, commit=f"{number:07x}abcdef" * 3),),
     )
     started = START + number * DAY
-    found: list[Any] = [SessionStarted(id=identity, started=started, label=label, host=Host(cores=2)), environment]
+    found: list[Any] = [
+        SessionStarted(id=identity, started=started, label=label, host=host or Host(cores=2)),
+        environment,
+    ]
     for place, (name, effect) in enumerate(effects.items()):
         test = Benchmark(path="benchmarks/test_x.py", name=f"test_{name}", originalname=f"test_{name}")
         factor = chance.lognormvariate(0, (noise or {}).get(name, 0.01))

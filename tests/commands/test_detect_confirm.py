@@ -1,0 +1,165 @@
+"""`crt detect --confirm` and `--score`: real runs of what looks off, and the detector on a history's own noise."""
+
+import json
+import sys
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+import histories
+
+from coiled_runtime_cli import session
+from coiled_runtime_cli.core.record import Package
+from coiled_runtime_cli.db.engine import open_database
+from coiled_runtime_cli.db.ingest import ingest
+
+#: A test that takes half as long again where toolz is installed, as it is here.
+SUITE = """
+import importlib.util
+import time
+
+
+def test_slow(benchmark_time):
+    with benchmark_time():
+        time.sleep(0.05 if importlib.util.find_spec("toolz") else 0.02)
+
+
+def test_steady(benchmark_time):
+    with benchmark_time():
+        time.sleep(0.02)
+"""
+
+#: What pytest needs, and nothing else.
+BARE = tuple(
+    Package(name=each, version=version(each)) for each in ("iniconfig", "packaging", "pluggy", "pygments", "pytest")
+)
+
+PYTHON = ".".join(map(str, sys.version_info))
+
+
+def record(crt, packages, *, python=PYTHON, host=None, steady=1.0):
+    """40 nights of 20 ms, and three of 50 ms for test_slow and ``steady`` times 20 ms for test_steady."""
+    engine = open_database(str(crt.folder / "benchmark.db"))
+    for number in range(43):
+        late = number >= 40
+        lines = histories.session(
+            "local",
+            number,
+            {"slow": 0.005 if late else 0.002, "steady": 0.002 * (steady if late else 1.0)},
+            version="1",
+            python=python,
+            host=host or session.read_host(),
+            packages=packages,
+        )
+        ingest(engine, lines)
+    engine.dispose()
+
+
+def verdicts(crt):
+    return dict(crt.rows("select benchmark, verdict from finding where verdict is not null and metric = 'duration'"))
+
+
+@pytest.fixture
+def suspicious(inside):
+    inside.suite("benchmarks/test_x.py", SUITE)
+    return inside
+
+
+def test_suspects_are_measured_beside_the_environment_of_the_last_good_run(suspicious):
+    record(suspicious, BARE, steady=1.5)
+    before = suspicious.run("detect", "--metric", "duration", "--fail-on", "regression")
+    assert before.returncode == 0
+    assert "2 suspects beside" in before.stderr
+    done = suspicious.run("detect", "--metric", "duration", "--confirm", "--fail-on", "regression")
+    if "cannot be made again" in done.stderr:
+        pytest.skip("packages cannot be fetched here")
+    assert done.returncode == 1, done.stderr
+    assert "test_slow duration: confirmed" in done.stderr
+    assert "interleaved with the last good environment" in done.stderr
+    assert "test_steady duration: noise" in done.stderr
+    assert verdicts(suspicious) == {
+        "benchmarks/test_x.py::test_slow": "confirmed",
+        "benchmarks/test_x.py::test_steady": "noise",
+    }
+    labels = dict(suspicious.rows("select coiled_runtime_version, count(*) from test_run group by 1"))
+    assert set(labels) == {"local", "AB_last_good", "AB_today"}
+    assert labels["local"] == 86  # the series itself is as it was
+    # it is known now: told without measuring, and the other is not suspected again
+    found = json.loads(suspicious.run("detect", "--metric", "duration", "--format", "json").stdout)
+    assert [(each["benchmark"], each["state"]) for each in found["regressions"]] == [
+        ("benchmarks/test_x.py::test_slow", "confirmed")
+    ]
+    assert found["suspects"] == []
+
+
+def test_repeats_of_today_decide_where_the_environment_cannot_be_made_again(suspicious):
+    record(suspicious, (Package(name="dask", version="1", dirty=True),))
+    done = suspicious.run("detect", "--metric", "duration", "--confirm")
+    assert done.returncode == 0, done.stderr
+    assert "cannot be made again: dask had changes that were not committed" in done.stderr
+    assert "test_slow duration: confirmed" in done.stderr
+    assert "against what was measured then" in done.stderr
+
+
+def test_what_another_machine_measured_is_not_held_against_repeats_here(suspicious):
+    record(suspicious, (Package(name="dask", version="1", dirty=True),), host=histories.Host(cores=3))
+    done = suspicious.run("detect", "--metric", "duration", "--confirm")
+    assert done.returncode == 0, done.stderr
+    assert "measured elsewhere" in done.stderr
+    assert "could not be measured again" in done.stderr
+    assert verdicts(suspicious) == {}
+
+
+def test_suspects_of_another_python_are_left_to_it(suspicious):
+    record(suspicious, BARE, python="3.9.1.final.0")
+    done = suspicious.run("detect", "--metric", "duration", "--confirm")
+    assert done.returncode == 0
+    assert "suspect of another Python" in done.stderr
+
+
+def test_without_a_suspect_nothing_is_measured(suspicious):
+    engine = open_database(str(suspicious.folder / "benchmark.db"))
+    for number in range(20):
+        ingest(engine, histories.session("local", number, {"slow": 0.002}, version="1"))
+    engine.dispose()
+    done = suspicious.run("detect", "--metric", "duration", "--confirm")
+    assert done.returncode == 0
+    assert "no suspect" in done.stderr
+    assert not (suspicious.folder / "crt-runs").exists()
+
+
+def test_a_score_card_says_how_far_to_trust_it(suspicious):
+    engine = open_database(str(suspicious.folder / "benchmark.db"))
+    for number in range(90):
+        ingest(engine, histories.session("local", number, {f"t{each}": 1.0 for each in range(6)}, version="1"))
+    engine.dispose()
+    done = suspicious.run("detect", "--score", "--replay", "30", "--format", "json")
+    assert done.returncode == 0, done.stderr
+    card = json.loads(done.stdout)["score"]
+    assert card["series"] == 6
+    assert card["weeks"] == pytest.approx(30 / 7, rel=0.05)
+    rows = {each["threshold"]: each for each in card["scores"]}
+    assert [each["false_alarms"] for each in card["scores"]] == sorted(
+        (each["false_alarms"] for each in card["scores"]), reverse=True
+    )
+    # noise of 1 %: a step of 10 % is found in every series as soon as it has held
+    steps = {each["step"]: each for each in rows[1e-7]["steps"]}
+    assert steps[0.1]["found"] == 1.0
+    assert 6 <= steps[0.1]["median_delay_runs"] <= 8
+    assert card["threshold"] is not None
+    table = suspicious.run("detect", "--score", "--replay", "30")
+    assert "false alarms a week" in table.stdout
+    assert "--threshold" in table.stderr
+
+
+def test_a_short_history_has_no_score(suspicious):
+    record(suspicious, BARE)
+    engine = open_database(str(suspicious.folder / "short.db"))
+    for number in range(10):
+        ingest(engine, histories.session("local", number, {"slow": 0.002}, version="1"))
+    engine.dispose()
+    done = suspicious.run("detect", "--score", "--db", "short.db")
+    assert done.returncode == 5
+    assert "too few to learn their noise" in done.stderr
