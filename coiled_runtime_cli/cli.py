@@ -64,6 +64,8 @@ _COMMANDS = {
     "compare": _Command(
         "compare", "compare", "Compare two sets of runs, test by test: labels, versions, commits, dates."
     ),
+    "diff": _Command("diff", "diff", "Show what sets two runs apart: environments, hosts, configurations, commits."),
+    "noise": _Command("noise", "noise", "Say how quiet this machine is, how tests vary, and how many runs it takes."),
     "ab": _Command("ab", "app", "Compare environments in interleaved runs: versions, commits, configurations."),
     "sync": _Command("sync", "app", "Share the history through a bucket or a folder: push, pull, publish."),
     "db": _Command("db", "app", "Look after the database: query, export, merge, import, prune, upgrade."),

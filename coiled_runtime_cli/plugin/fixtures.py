@@ -470,13 +470,29 @@ def _freshen(cluster: RunningCluster, client: Client) -> None:
     The first test of a module finds them fresh. A run on all workers follows each restart: without it the next restart can
     race with workers that are still registering (distributed#7312).
     """
+    from coiled_runtime_cli.errors import CrtError
     from coiled_runtime_cli.plugin.instruments import ANSWER_TIMEOUT
 
+    local = cluster.spec.kind == "local"
     if cluster.name in _USED:
         _restart(cluster, client)
-        cluster.wait(client, 600)
+        try:
+            cluster.wait(client, 60 if local else 600)
+        except CrtError:
+            if not local:
+                raise
+            _replace_workers(cluster, client)  # on a busy machine one may have got lost between the two
+            cluster.wait(client, 120)
     _USED.add(cluster.name)
-    client.run(_import, [each for each in _WARM if each in sys.modules], callback_timeout=2 * ANSWER_TIMEOUT)
+    for attempt in range(3):
+        try:
+            client.run(_import, [each for each in _WARM if each in sys.modules], callback_timeout=2 * ANSWER_TIMEOUT)
+        except OSError:  # a worker of before the restart was still there when it was asked, and is gone
+            if attempt == 2:
+                raise
+            cluster.wait(client, 60)
+        else:
+            return
 
 
 def _restart(cluster: RunningCluster, client: Client) -> None:
