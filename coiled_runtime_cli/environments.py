@@ -34,6 +34,11 @@ _NETWORK = re.compile(
     r"failed to fetch|error sending request|dns error|connection (?:refused|reset)|timed? ?out", re.IGNORECASE
 )
 
+#: What uv says of requirements and interpreters that there are not.
+_MISTAKE = re.compile(
+    r"No solution found|No interpreter found|Couldn't parse|Invalid version request|Failed to inspect Python|not exist"
+)
+
 #: What an environment says of itself: distributions by name, and where the modules of the wanted ones are imported from.
 _PROBE = """
 import importlib, json, sys
@@ -211,7 +216,7 @@ def _uv(arguments: Sequence[str | Path], *, folder: Path | None = None) -> None:
     if ended.returncode == 0:
         return
     text = _last(ended.stderr)
-    if "No solution found" in text or "No interpreter found" in text or "Couldn't parse requirement" in text:
+    if _MISTAKE.search(text):
         raise UsageError(f"the environment cannot be made:\n{text}")
     if _NETWORK.search(text):
         raise RemoteError(f"packages cannot be fetched:\n{text}")

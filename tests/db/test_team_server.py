@@ -83,3 +83,36 @@ def test_suites_are_measured_into_a_server(crt: Any, server: str) -> None:
     assert done.returncode == 0, done.stderr
     done = crt.run("db", "query", "select name, call_outcome from test_run", "--db", server, "--format", "csv")
     assert done.stdout == "name,call_outcome\ntest_a,passed\n"
+
+
+def test_what_a_server_has_is_compared_and_searched_as_a_file_is(inside: Any, server: str) -> None:
+    sys.path.insert(0, str(Path(__file__).parents[1] / "commands"))
+    import histories
+
+    for target in (server, str(inside.folder / "benchmark.db")):
+        engine = open_database(target)
+        for number in range(40):
+            for label, effect in (("upstream", 1.3 if number >= 25 else 1.0), ("latest", 1.0)):
+                effects = {"slower": effect, "same": 1.0}
+                ingest(engine, histories.session(label, number, effects, version=f"2026.{number}.0"))
+        engine.dispose()
+
+    def told(*arguments: str, code: int = 0) -> Any:
+        documents = []
+        for target in (server, "benchmark.db"):
+            done = inside.run(*arguments, "--format", "json", "--db", target)
+            assert done.returncode == code, done.stderr
+            documents.append(json.loads(done.stdout))
+        assert documents[0] == documents[1]
+        return documents[0]
+
+    found = told("detect", "--fail-on", "regression", code=1)
+    (finding,) = found["regressions"]
+    assert finding["benchmark"].endswith("test_slower")
+    assert inside.run("detect", "accept", finding["id"], "--reason", "meant", "--db", server).returncode == 0
+    assert inside.run("detect", "accept", finding["id"], "--reason", "meant").returncode == 0
+    assert told("detect", "--fail-on", "regression")["regressions"] == []
+    compared = told("compare", "latest,2026-10-20..", "upstream,2026-10-20..", "--fail-on", "10%", code=1)
+    assert [each["verdict"] for each in compared["comparisons"]][0] == "worse"
+    assert told("diff", "latest", "upstream")["differences"]
+    assert told("detect", "--score", "--replay", "10")["score"]["series"] == 4

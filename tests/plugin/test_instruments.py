@@ -260,6 +260,27 @@ def test_an_artefact_is_kept_and_the_run_says_where(on_cluster, flag, tmp_path):
     assert run.cluster_dump_url == file.as_uri()
 
 
+def test_a_worker_that_is_gone_when_it_is_asked_costs_a_second_question():
+    from coiled_runtime_cli import clusters
+    from coiled_runtime_cli.plugin.fixtures import _freshen
+
+    spec = clusters.ClusterSpec.from_json(LOCAL[""])
+    with clusters.start(spec, name="asked twice") as cluster, cluster.client() as client:
+        cluster.wait(client, 60)
+        asked = []
+        run = client.run
+
+        def broken_at_first(*arguments, **options):
+            asked.append(arguments)
+            if len(asked) == 1:
+                raise OSError("in <TCP (closed) Scheduler Broadcast>: Stream is closed")
+            return run(*arguments, **options)
+
+        client.run = broken_at_first
+        _freshen(cluster, client)
+        assert len(asked) == 2
+
+
 def test_workers_that_do_not_come_back_from_a_restart_are_replaced():
     from coiled_runtime_cli import clusters
     from coiled_runtime_cli.plugin.fixtures import _freshen
