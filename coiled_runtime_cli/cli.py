@@ -151,7 +151,7 @@ def _with_shared_flags(command: Any, shared: Sequence[Any]) -> Any:
     """Let the shared flags follow the command too, hidden, and each under the names that the command leaves free."""
     for each in getattr(command, "commands", {}).values():
         _with_shared_flags(each, shared)
-    if hasattr(command, "commands"):
+    if hasattr(command, "commands") and not command.invoke_without_command:
         return command
     taken = {name for param in command.params for name in (*param.opts, *param.secondary_opts)}
     for param in shared:

@@ -210,6 +210,14 @@ def test_shared_flags_may_stand_before_or_after_the_command(tmp_path: Path, envi
         assert (done.returncode, done.stderr) == (0, expected)
 
 
+def test_shared_flags_may_follow_a_command_that_has_commands_of_its_own(
+    tmp_path: Path, environment: dict[str, str]
+) -> None:
+    done = crt("detect", "--no-progress", "--quiet", folder=tmp_path, environment=environment)
+    assert done.returncode == 2
+    assert "no database" in done.stderr
+
+
 @pytest.mark.parametrize(
     ("variables", "arguments", "colored"),
     [

@@ -84,13 +84,14 @@ def test_an_arm_that_did_not_get_what_it_asked_for_is_an_error():
 
 
 def test_what_cannot_be_resolved_is_the_users_to_mend(locked, tmp_path):
-    with pytest.raises(UsageError, match="no version of pluggy==0.0.99"):
+    with pytest.raises(UsageError, match=r"no version of pluggy==0\.0\.99"):
         environments.lock(["pluggy==0.0.99"], python=None, folder=tmp_path)
     with pytest.raises(UsageError, match="cannot be made"):
         environments.lock(["pluggy === === x"], python=None, folder=tmp_path)
-    for python in ("3.99", "2.5"):
-        with pytest.raises(UsageError, match=python):
-            environments.lock(["pluggy"], python=python, folder=tmp_path)
+    with pytest.raises(UsageError, match=r"2\.5"):
+        environments.lock(["pluggy"], python="2.5", folder=tmp_path)
+    with pytest.raises(UsageError, match=r"3\.99"):
+        environments.build(locked, python="3.99", cache=tmp_path)
 
 
 def test_no_network_is_told_as_such(monkeypatch, tmp_path):

@@ -1,5 +1,6 @@
 """What the README promises is what happens."""
 
+import json
 import re
 import shlex
 import subprocess
@@ -69,13 +70,31 @@ def test_the_commands_of_the_readme_that_decide_work_on_a_history(inside):
     from coiled_runtime_cli.db.ingest import ingest
 
     engine = open_database(str(inside.folder / "benchmark.db"))
-    for number in range(12):
+    for number in range(40):
         for label in ("main", "my-branch"):
-            ingest(engine, histories.session(label, number, {"a": 1.0, "b": 1.0}, version="2026.8.0"))
+            effects = {"write_wide_data": 1.0, "b": 1.0}
+            ingest(engine, histories.session(label, number, effects, version="2026.8.0"))
     engine.dispose()
-    commands = [each for each in COMMANDS if each.startswith(("crt detect", "crt compare"))]
-    assert len(commands) == 3
+    commands = [each for each in COMMANDS if each.startswith(("crt detect", "crt compare", "crt diff", "crt noise"))]
+    assert len(commands) == 7
     for command in commands:
+        words = command.replace("RUN1", "main").replace("RUN2", "my-branch")
+        done = inside.run(*shlex.split(words)[1:])
+        assert done.returncode == 0, command + done.stdout + done.stderr
+        assert done.stdout
+
+
+def test_the_commands_of_the_readme_that_try_arms_work_in_this_order(inside):
+    inside.suite("test_x.py", "def test_a():\n    pass\n")
+    init, plan, run = (
+        each.strip() for command in COMMANDS if command.startswith("crt ab") for each in command.split("&&")
+    )
+    assert inside.run(*shlex.split(init)[1:]).returncode == 0
+    # the example asks for the newest commits, which are not everywhere to be had: here both arms are this environment
+    for name in ("baseline", "newer"):
+        (inside.folder / "ab" / f"{name}.toml").write_text(f"interpreter = {json.dumps(sys.executable)}\n")
+    (inside.folder / "ab" / "experiment.toml").write_text('suites = ["x"]\nblocks = 2\n')
+    for command in (plan, run):
         done = inside.run(*shlex.split(command)[1:])
         assert done.returncode == 0, command + done.stdout + done.stderr
         assert done.stdout

@@ -113,6 +113,6 @@ def test_what_a_server_has_is_compared_and_searched_as_a_file_is(inside: Any, se
     assert inside.run("detect", "accept", finding["id"], "--reason", "meant").returncode == 0
     assert told("detect", "--fail-on", "regression")["regressions"] == []
     compared = told("compare", "latest,2026-10-20..", "upstream,2026-10-20..", "--fail-on", "10%", code=1)
-    assert [each["verdict"] for each in compared["comparisons"]][0] == "worse"
+    assert next(each["verdict"] for each in compared["comparisons"]) == "worse"
     assert told("diff", "latest", "upstream")["differences"]
     assert told("detect", "--score", "--replay", "10")["score"]["series"] == 4
