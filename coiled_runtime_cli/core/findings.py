@@ -209,15 +209,14 @@ def search_values(
 ) -> list[tuple[tuple[changepoint.Change, ...], ShapeChange | None]]:
     """The changes of level of each series, and of its shape.
 
-    Where a series becomes noisier, the noise of the whole is too little for what follows: a change of level counts there only
-    if the part alone has it too. Where runs begin to jump between two modes, that is the change, and not their mean.
+    Where a series becomes noisier, the noise of the whole is too little for what follows: a change of level counts there
+    only if the part alone has it too. Where runs begin to jump between two modes, or outliers to come, that is the change,
+    and not their mean.
     """
     found = changepoint.find_changes(arrays, min_effect=min_effect)
     shapes = [find_shape_change(each) for each in arrays]
     doubtful = [
-        place
-        for place, (changes, shape) in enumerate(zip(found, shapes, strict=True))
-        if changes and shape is not None and shape.kind != "tail"
+        place for place, (changes, shape) in enumerate(zip(found, shapes, strict=True)) if changes and shape is not None
     ]
     parts = []
     for place in doubtful:

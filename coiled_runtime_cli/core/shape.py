@@ -44,7 +44,7 @@ _COMPACT = 4.0
 _OUTLIERS = 6
 
 #: Spreads that differ by less than this factor are alike.
-_ALIKE = 1.25
+_ALIKE = 1.4
 
 #: Deviations below this share of a value are none: counts and sizes repeat exactly.
 _QUIETEST = 1e-4
@@ -90,18 +90,26 @@ def _strongest(logs: Floats) -> tuple[int, str, float, float, float] | None:
     scale = max(bulk, float(size.mean()) / 4)
     split = _split(np.minimum(size, _OUTLIER * scale))
     if split is not None:
-        named = _named(logs, deviations, split[0])
+        calm = 1.4826 * min(float(np.median(each)) for each in np.split(size, [split[0]]))
+        alike = _bulk_is_alike(size, size > _OUTLIER * max(calm, _QUIETEST), split[0])
+        named = _named(logs, deviations, split[0], alike=alike)
         if named is not None:
             return split[0], *named, split[1]
-    tail = _tail(size > _OUTLIER * bulk)
+    outlier = size > _OUTLIER * bulk
+    tail = _tail(outlier)
     if tail is None:
         return None
     place, p_value = tail
-    sides = [1.4826 * float(np.median(each)) for each in (size[:place], size[place:])]
-    if max(sides) > _ALIKE * min(sides):
+    if not _bulk_is_alike(size, outlier, place):
         return None
-    shares = [float((each > _OUTLIER * bulk).mean()) for each in (size[:place], size[place:])]
-    return place, "tail", shares[0], shares[1], p_value
+    return place, "tail", float(outlier[:place].mean()), float(outlier[place:].mean()), p_value
+
+
+def _bulk_is_alike(size: Floats, outlier: NDArray[np.bool_], place: int) -> bool:
+    """Whether the runs that are no outliers vary as much on both sides."""
+    sides = [each[~those] for each, those in zip(np.split(size, [place]), np.split(outlier, [place]), strict=True)]
+    spreads = [max(float(np.median(each)), _QUIETEST) if len(each) else _QUIETEST for each in sides]
+    return max(spreads) <= _ALIKE * min(spreads)
 
 
 def _tail(outlier: NDArray[np.bool_]) -> tuple[int, float] | None:
@@ -142,7 +150,7 @@ def _split(size: Floats) -> tuple[int, float] | None:
     return (int(places[best]), p_value) if p_value <= P_VALUE else None
 
 
-def _named(logs: Floats, deviations: Floats, place: int) -> tuple[str, float, float] | None:
+def _named(logs: Floats, deviations: Floats, place: int, *, alike: bool) -> tuple[str, float, float] | None:
     """Kind, spread before and spread after."""
     modes = [_has_two_modes(each) for each in (logs[:place], logs[place:])]
     if modes[0] != modes[1]:
@@ -151,7 +159,7 @@ def _named(logs: Floats, deviations: Floats, place: int) -> tuple[str, float, fl
     spreads = [
         max(1.4826 * float(np.median(np.abs(each))), _QUIETEST) for each in (deviations[:place], deviations[place:])
     ]
-    return None if max(spreads) < FACTOR * min(spreads) else ("variance", spreads[0], spreads[1])
+    return None if alike or max(spreads) < FACTOR * min(spreads) else ("variance", spreads[0], spreads[1])
 
 
 def _has_two_modes(values: Floats) -> bool:
