@@ -288,6 +288,7 @@ class _Run:
                 rate=rate,
                 confidence=1 - rate,
                 across=across,
+                in_blocks=True,
             )
             for each in others
         }

@@ -10,8 +10,12 @@ two sets, means m, variances v and counts n:
     p-value             2 P(T <= -|m_b - m_a| / error)
     detectable          exp((t(0.975) + t(0.8)) error) - 1, the change that so many runs show four times in five
 
-(Welch 1947; Satterthwaite 1946; for the last, Cohen 1988, section 2.) Verdicts are adjusted for the number of tests by
-Benjamini and Hochberg (1995). ``report/static/stats.js`` computes the same in the browser.
+(Welch 1947; Satterthwaite 1946; for the last, Cohen 1988, section 2.) Where runs were made in blocks, each arm once in each, what
+a block has of its own (the hour, a neighbour's load) falls on both arms: then d, the differences of logarithms within blocks,
+take the place of the two sets, with error sd(d) / sqrt(n) on n - 1 degrees of freedom (Student 1908).
+
+Verdicts are adjusted for the number of tests by Benjamini and Hochberg (1995). ``report/static/stats.js`` computes the same, but
+for blocks, in the browser.
 """
 
 from __future__ import annotations
@@ -33,7 +37,10 @@ from coiled_runtime_cli.core.stats import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
+
+#: How two sets are compared, and how measurements in blocks are.
+WELCH, IN_BLOCKS = "Welch's t on logarithms", "Student's t on logarithms within blocks"
 
 #: Sizes of effect that a heat map of confidence asks about, on either side: 0, 5 %, ... 80 %.
 THRESHOLDS = tuple(percent / 100 for percent in range(0, 85, 5))
@@ -62,7 +69,7 @@ class Comparison:
     degrees_of_freedom: float | None = None
     p_value: float | None = None  # two-sided, of no difference; not adjusted
     detectable: float | None = None  # the smallest change that would be seen four times in five: 0.12 is 12 %
-    method: str = "Welch's t on logarithms"
+    method: str = WELCH
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,7 +116,11 @@ def comparison(baseline: Sequence[float], contender: Sequence[float], *, confide
     known = replace(nothing, before=exponential(mean_a), after=exponential(mean_b), ratio=exponential(mean_b - mean_a))
     if len(a) < 2 or len(b) < 2:
         return known
-    difference = welch(a, b)
+    return _told(known, welch(a, b), confidence)
+
+
+def _told(known: Comparison, difference: Difference, confidence: float) -> Comparison:
+    """With what the difference and its error say."""
     freedom = difference.degrees_of_freedom
     interval = interval_of_ratio(difference, min(known.n), confidence=confidence)
     shown = student_t_quantile(0.5 + confidence / 2, freedom) + student_t_quantile(_POWER, freedom)
@@ -122,6 +133,36 @@ def comparison(baseline: Sequence[float], contender: Sequence[float], *, confide
         p_value=_two_sided(difference),
         detectable=exponential(shown * difference.error) - 1,
     )
+
+
+def comparison_in_blocks(
+    baseline: Mapping[int, Sequence[float]], contender: Mapping[int, Sequence[float]], *, confidence: float = 0.95
+) -> Comparison:
+    """Compare measurements by block: the values of each block, by its number. Blocks that only one side has are left out.
+
+    Several values of one side in a block count as their geometric mean. Any numbers may come: what is not finite and positive
+    is counted and left out.
+    """
+    a, b = (
+        {block: logs for block, values in side.items() if (logs := _logs(values))} for side in (baseline, contender)
+    )
+    blocks = sorted(a.keys() & b.keys())
+    count = len(blocks)
+    out = [
+        sum(map(len, given.values())) - sum(len(known[block]) for block in blocks)
+        for given, known in ((baseline, a), (contender, b))
+    ]
+    nothing = Comparison(n=(count, count), left_out=(out[0], out[1]), method=IN_BLOCKS)
+    if not blocks:
+        return nothing
+    first, second = ([mean_and_variance(side[block])[0] for block in blocks] for side in (a, b))
+    mean_a, mean_b = mean_and_variance(first)[0], mean_and_variance(second)[0]
+    gaps = [late - early for early, late in zip(first, second, strict=True)]
+    mean, variance = mean_and_variance(gaps)
+    known = replace(nothing, before=exponential(mean_a), after=exponential(mean_b), ratio=exponential(mean))
+    if count < 2:
+        return known
+    return _told(known, Difference(mean, math.sqrt(variance / count), float(count - 1)), confidence)
 
 
 def confidence_beyond(compared: Comparison, threshold: float, *, up: bool) -> float | None:

@@ -6,6 +6,7 @@ label and the packages, may differ. A run that both selections have counts for n
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -62,10 +63,12 @@ def contrast(
     rate: float = 0.05,
     confidence: float = 0.95,
     across: Collection[str] = (),
+    in_blocks: bool = False,
 ) -> Contrast:
     """Compare all that can be compared. ``baseline`` and ``contender`` are masks of the runs.
 
     ``across`` names circumstances that may differ (of CIRCUMSTANCES): where the cluster, say, is what is compared.
+    ``in_blocks``: runs of one repeat were made beside each other, and are compared within it.
     ``smallest`` is the smallest effect of interest and ``rate`` the false discovery rate: see :func:`compare.verdicts`.
     """
     both = baseline & contender
@@ -96,7 +99,12 @@ def contrast(
         for metric in metrics:
             values = [history.runs.values[metric.key][each] for each in passed]
             known = [each[np.isfinite(each)].tolist() for each in values]
-            if known[0] and known[1]:
+            if not known[0] or not known[1]:
+                continue
+            if in_blocks:
+                blocks = [_by_block(history, each, value) for each, value in zip(passed, values, strict=True)]
+                pairs.append((key, metric, compare.comparison_in_blocks(*blocks, confidence=confidence)))
+            else:
                 pairs.append((key, metric, compare.comparison(known[0], known[1], confidence=confidence)))
     words = compare.verdicts(
         [each for _, _, each in pairs], better=[metric.better for _, metric, _ in pairs], smallest=smallest, rate=rate
@@ -123,6 +131,14 @@ def _worst_first(each: Paired) -> tuple[int, float, str, str]:
     ratio = each.compared.ratio or 1.0
     size = max(ratio, 1 / ratio)
     return order, -size, each.key.benchmark, each.metric.key
+
+
+def _by_block(history: History, rows: NDArray[np.int64], values: NDArray[np.float64]) -> dict[int, list[float]]:
+    found: dict[int, list[float]] = {}
+    for block, value in zip(history.runs.repeat[rows].tolist(), values.tolist(), strict=True):
+        if math.isfinite(value):
+            found.setdefault(block, []).append(value)
+    return found
 
 
 def _attempts(history: History, rows: NDArray[np.int64]) -> compare.Attempts:

@@ -1,4 +1,5 @@
 import math
+import random
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from coiled_runtime_cli.core.compare import (
     VERDICTS,
     Attempts,
     comparison,
+    comparison_in_blocks,
     confidence_beyond,
     failures,
     overall,
@@ -227,3 +229,60 @@ def test_no_failure_and_no_run_is_no_finding(baseline, contender):
 def test_more_failures_than_runs_are_refused():
     with pytest.raises(ValueError, match="3 failures"):
         Attempts(runs=2, failed=3)
+
+
+# --- in blocks
+
+
+@given(st.lists(st.tuples(st.floats(0.1, 10), st.floats(0.1, 10)), min_size=2, max_size=30))
+def test_a_comparison_in_blocks_is_students_test_of_pairs(pairs):
+    logs = np.log(np.array(pairs))
+    gaps = logs[:, 1] - logs[:, 0]
+    if gaps.std() < 1e-9:
+        return
+    found = comparison_in_blocks(*({block: [pair[side]] for block, pair in enumerate(pairs)} for side in (0, 1)))
+    wanted = reference.ttest_rel(logs[:, 1], logs[:, 0])
+    assert found.p_value == pytest.approx(wanted.pvalue, rel=1e-6, abs=1e-12)
+    low, high = wanted.confidence_interval(0.95)
+    assert (found.low, found.high) == pytest.approx((math.exp(low), math.exp(high)), rel=1e-6)
+    assert found.n == (len(pairs), len(pairs))
+
+
+def test_what_a_block_has_of_its_own_does_not_hide_a_difference():
+    rng = random.Random(1)
+    hours = [rng.lognormvariate(0, 0.5) for _ in range(8)]
+    before = {block: [hour * rng.lognormvariate(0, 0.01)] for block, hour in enumerate(hours)}
+    after = {block: [1.05 * hour * rng.lognormvariate(0, 0.01)] for block, hour in enumerate(hours)}
+    found = comparison_in_blocks(before, after)
+    assert 1.02 < found.low < 1.05 < found.high < 1.08
+    apart = comparison([each for (each,) in before.values()], [each for (each,) in after.values()])
+    assert apart.low < 0.8
+    assert apart.high > 1.3
+
+
+def test_blocks_that_one_side_lacks_are_left_out_and_several_values_are_one():
+    found = comparison_in_blocks(
+        {0: [1.0, 4.0], 1: [2.0], 2: [2.0, math.nan], 5: [9.0]}, {0: [4.0], 1: [4.0], 2: [4.0], 3: [7.0]}
+    )
+    assert found.ratio == pytest.approx(2.0)
+    assert found.n == (3, 3)
+    assert found.left_out == (2, 1)
+    assert (found.low, found.high) == pytest.approx((2.0, 2.0))
+    assert comparison_in_blocks({0: [1.0]}, {1: [1.0]}).ratio is None
+    assert comparison_in_blocks({0: [1.0]}, {0: [2.0]}).low is None
+
+
+@pytest.mark.parametrize("n", [3, 5, 10, 30])
+def test_intervals_within_blocks_hold_the_truth_in_95_of_100(n):
+    rng = np.random.default_rng(1000 + n)
+    trials = 3000
+    drift = rng.normal(0, 0.2, (trials, n))
+    a = np.exp(drift + rng.normal(0, 0.05, (trials, n)))
+    b = np.exp(drift + rng.normal(math.log(1.1), 0.08, (trials, n)))
+    inside = 0
+    for first, second in zip(a, b, strict=True):
+        found = comparison_in_blocks(
+            *({block: [value] for block, value in enumerate(side)} for side in (first, second))
+        )
+        inside += found.low <= 1.1 <= found.high
+    assert 0.93 <= inside / trials <= 0.97

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from coiled_runtime_cli.core import experiment as plans
-from coiled_runtime_cli.core.compare import comparison, verdicts
+from coiled_runtime_cli.core.compare import comparison_in_blocks, verdicts
 from coiled_runtime_cli.core.experiment import Arm, ExperimentError
 
 TWO = [Arm(name="newer"), Arm(name="baseline", packages=("dask==2026.7.0",))]
@@ -137,9 +137,13 @@ def test_what_does_not_change_an_experiment_is_not_its_essence():
     assert plans.essence(first) == plans.essence(longer) != plans.essence(other)
 
 
+def blocked(values):
+    return {block: [value] for block, value in enumerate(values)}
+
+
 def stopped(rng, tests, blocks, effects, rate=0.05, noise=0.05):
     """The verdicts of a simulated experiment that is looked at as `crt ab run` looks, and the blocks that it took."""
-    drift = [rng.gauss(0, 0.02) for _ in range(blocks)]
+    drift = [rng.gauss(0, 0.05) for _ in range(blocks)]
     arms = [
         [[rng.lognormvariate(effect * arm + drift[block], noise) for block in range(blocks)] for effect in effects]
         for arm in (0, 1)
@@ -148,7 +152,8 @@ def stopped(rng, tests, blocks, effects, rate=0.05, noise=0.05):
     for look, place in enumerate(places):
         level = plans.rate_at(look, len(places), rate)
         found = [
-            comparison(arms[0][test][:place], arms[1][test][:place], confidence=1 - level) for test in range(tests)
+            comparison_in_blocks(*(blocked(arm[test][:place]) for arm in arms), confidence=1 - level)
+            for test in range(tests)
         ]
         words = [each.word for each in verdicts(found, smallest=0.05, rate=level)]
         if all(word in {"worse", "better", "same"} for word in words) or place == blocks:
