@@ -66,6 +66,8 @@ def noise(
             console.note("no database here: how tests vary is not known yet")
             console.hint("crt bench --suite parquet --repeat 5")
         return
+    if format_ != "csv":
+        console.result("")
     _show_tests(found, smallest, format_, whole=all_ or test is not None)
 
 

@@ -371,14 +371,18 @@ def _by_cause(findings: Sequence[Finding]) -> list[Finding]:
         spans = [(_moment(each.last_good) - _BLUR, _moment(each.first_bad) + _BLUR) for each in mine]
         for each, number in zip(mine, detect.ranges(spans), strict=True):
             groups.setdefault((kind, number), []).append(each)
-    ordered = sorted(
-        groups.values(), key=lambda members: (-max(_moment(each.first_bad) for each in members), members[0].kind)
-    )
+    ordered = sorted(groups.values(), key=_newest_first)
     return [
         replace(each, cause=number)
         for number, members in enumerate(ordered, 1)
         for each in sorted(members, key=lambda one: (-_size(one.ratio), one.id))
     ]
+
+
+def _newest_first(members: Sequence[Finding]) -> tuple[bool, int, str]:
+    """What rests on suspicion alone comes last: few look at it, and the others count from 1."""
+    newest = max(_moment(each.first_bad) for each in members)
+    return all(each.state in {"suspect", "noise"} for each in members), -newest, members[0].kind
 
 
 def _size(ratio: float) -> float:

@@ -179,3 +179,45 @@ def test_the_table_says_what_moved(inside: Any) -> None:
     done = inside.run("detect", "--metric", "duration", "--format", "github")
     assert done.stdout.count("\n| ") == 3
     assert "- cause 1: dask" in done.stdout
+
+
+def test_constant_values_a_clock_that_goes_back_and_rows_that_come_twice_are_no_change(inside: Any) -> None:
+    engine = open_database(str(Path(inside.folder) / "benchmark.db"))
+    nights = [*range(30), *range(12, 18), *range(30, 40)]  # the clock was set back for a week, and sessions came again
+    for number in nights:
+        noise = {"constant": 0.0, "noisy": 0.02}
+        ingest(engine, histories.session("upstream", number, {"constant": 1.0, "noisy": 1.0}, version="1", noise=noise))
+    for number in range(40, 45):
+        ingest(engine, histories.session("upstream", number - 30, {"missing": 1.0}, version="1"))
+    engine.dispose()
+    told = detect(inside)
+    assert told["regressions"] == told["improvements"] == told["shapes"] == []
+    assert inside.rows("select count(*) from test_run where name = 'test_noisy'") == [(40,)]
+
+
+def test_a_test_that_gets_noisier_is_named_as_such_and_fails_no_gate(inside: Any) -> None:
+    engine = open_database(str(Path(inside.folder) / "benchmark.db"))
+    for number in range(120):
+        noise = {"wild": 0.02 if number < 60 else 0.08}
+        ingest(engine, histories.session("upstream", number, {"wild": 1.0}, version="1", noise=noise))
+    engine.dispose()
+    told = detect(inside, "--metric", "duration", "--fail-on", "regression")
+    (shape,) = told["shapes"]
+    assert (shape["kind"], shape["state"]) == ("variance", "new")
+    assert shape["before"] < 0.04 < shape["after"]
+    assert told["regressions"] == []
+    assert "noisier" in inside.run("detect", "--metric", "duration").stdout
+    assert inside.run("detect", "accept", shape["id"], "--reason", "a new machine").returncode == 0
+    assert detect(inside, "--metric", "duration")["shapes"] == []
+
+
+def test_a_change_that_has_not_held_is_a_suspect_and_fails_no_gate(inside: Any) -> None:
+    grow(inside, 0, STEP + 3)
+    told = detect(inside, "--fail-on", "regression", "--metric", "duration")
+    assert told["regressions"] == []
+    assert names(told["suspects"]) >= {("slower", "duration")}
+    told = inside.run("detect", "--metric", "duration")
+    assert "beside: off in the newest runs" in told.stderr
+    assert "suspect" in inside.run("detect", "--metric", "duration", "--all").stdout
+    grow(inside, STEP + 3, STEP + 7)
+    assert names(detect(inside, "--fail-on", "regression", code=1)["regressions"]) >= {("slower", "duration")}
