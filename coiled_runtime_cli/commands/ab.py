@@ -348,9 +348,10 @@ class _Run:
                 }
             )
         else:
-            for name, each in contrasts.items():
+            for number, (name, each) in enumerate(contrasts.items()):
                 if len(contrasts) > 1:
-                    console.result(f"{'### ' if self.format in {'markdown', 'github'} else ''}{name}\n")
+                    heading = f"### {name}\n" if self.format in {"markdown", "github"} else f"{name}:"
+                    console.result(f"\n{heading}" if number else heading)
                 names = (plans.BASELINE, name)
                 if each.paired:
                     whole = overalls(each, metrics[name])

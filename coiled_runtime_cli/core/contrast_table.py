@@ -108,8 +108,13 @@ def _cells(each: Paired) -> tuple[str, ...]:
         interval,
         _WORDS[each.verdict.word],
         f"{compared.n[0]}, {compared.n[1]}",
-        "" if compared.detectable is None else f"{compared.detectable:.1%}",
+        "" if compared.detectable is None else _seen_text(compared.detectable),
     )
+
+
+def _seen_text(detectable: float) -> str:
+    """0.12 as 12.0%; what no one would call a measurement as nothing."""
+    return f"{detectable:.1%}" if detectable < 10 else "nothing"
 
 
 def _overall_text(key: str, each: Interval | None, *, several: bool) -> str:

@@ -132,8 +132,9 @@ def test_arms_in_which_nothing_passes_are_no_success(ab):
 
 
 def test_one_block_is_inconclusive(ab):
-    done = ab.run("ab", "run", "my arms", "--blocks", "1")
+    done = ab.run("ab", "run", "my arms", "--max-time", "1s")
     assert done.returncode == 5
+    assert "the time was up after 1 of 3 blocks" in done.stderr
     assert "--blocks 5" in done.stderr
     assert "too few runs" in done.stdout
 
