@@ -80,6 +80,7 @@ def test_steps_of_a_tenth_are_found_and_confirmed_within_three_runs():
     assert found >= 0.9 * trials
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("noise", corpus.NOISES)
 def test_fresh_runs_clear_what_was_chance(noise):
     """A year of nights without a change: what is suspected, and then confirmed all the same, is at most 3 in 100 test-years."""
