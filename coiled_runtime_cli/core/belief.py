@@ -14,6 +14,7 @@ the runs cost, however many candidates there are. (Bayesian search with noisy an
 
 from __future__ import annotations
 
+import itertools
 import math
 from typing import TYPE_CHECKING
 
@@ -46,7 +47,7 @@ _HALF_LOG_2_PI = 0.5 * math.log(2 * math.pi)
 
 
 class Belief:
-    """``prior`` are weights of c = 1 to N, in any scale; by default all are alike. Raises ValueError where they are no weights."""
+    """``prior`` are weights of c = 1 to N, in any scale; by default all are alike. Raises ValueError where they are none."""
 
     def __init__(self, last: int, prior: Sequence[float] | None = None) -> None:
         if last < 1:
@@ -132,9 +133,7 @@ class Belief:
         time = np.arange(len(places)) - (len(places) - 1) / 2
         logs = np.array(self._logs)
         sides = [np.isin(places, side) for side in self.sure()]
-        gap_prior = np.array(
-            [float(self._prior[start:stop].sum()) for start, stop in zip(distinct[:-1], distinct[1:], strict=True)]
-        )
+        gap_prior = np.array([float(self._prior[start:stop].sum()) for start, stop in itertools.pairwise(distinct)])
         with np.errstate(divide="ignore"):
             log_gap_prior, log_prior = np.log(gap_prior), np.log(self._prior)
         by_drift, scales_of, tables, levels = [], [], [], []
@@ -150,7 +149,7 @@ class Belief:
         best = int(share.argmax())
         by_gap = _log_sum(np.concatenate(tables, axis=1), axis=1)
         posterior = np.empty(self.last)
-        for gap, (start, stop) in enumerate(zip(distinct[:-1], distinct[1:], strict=True)):
+        for gap, (start, stop) in enumerate(itertools.pairwise(distinct)):
             posterior[start:stop] = log_prior[start:stop] + by_gap[gap]
         posterior = np.exp(posterior - posterior.max())
         by_scale = _log_sum(tables[best] + log_gap_prior[:, None], axis=0)

@@ -281,7 +281,7 @@ def test_a_worker_that_is_gone_when_it_is_asked_costs_a_second_question():
         assert len(asked) == 2
 
 
-def test_workers_that_do_not_come_back_from_a_restart_are_replaced():
+def test_workers_of_a_cluster_of_ours_are_replaced_and_not_restarted():
     from coiled_runtime_cli import clusters
     from coiled_runtime_cli.plugin.fixtures import _freshen
 
