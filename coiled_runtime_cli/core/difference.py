@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from coiled_runtime_cli.core.history import History
-    from coiled_runtime_cli.core.record import Package
 
 #: The parts of a difference, in their order.
 SECTIONS = ("run", "environment", "host", "cluster", "configuration", "suites", "measured")
@@ -105,16 +104,9 @@ def _environment(history: History, first: int, second: int) -> Iterator[Differen
     yield Difference("environment", "python", old.python, new.python)
     yield Difference("environment", "platform", old.platform, new.platform)
     for each in forge.package_changes(old.packages, new.packages):
-        yield Difference("environment", each.name, _version(each.before), _version(each.after), each.url)
-
-
-def _version(package: Package | None) -> str | None:
-    if package is None:
-        return None
-    text = package.version or "no version"
-    if package.commit and package.commit[:7] not in text:
-        text += f" ({package.commit[:9]})"
-    return f"{text}, changed" if package.dirty else text
+        yield Difference(
+            "environment", each.name, forge.version_text(each.before), forge.version_text(each.after), each.url
+        )
 
 
 def _host(history: History, first: int, second: int) -> Iterator[Difference]:

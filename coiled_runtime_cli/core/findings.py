@@ -12,7 +12,7 @@ import math
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from statistics import NormalDist
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -347,16 +347,12 @@ class _Teller:
         if old.python != new.python:
             yield Moved(name="python", before=old.python, after=new.python)
         for each in forge.package_changes(old.packages, new.packages):
-            yield Moved(name=each.name, before=_version(each.before), after=_version(each.after), url=each.url)
-
-
-def _version(package: Any) -> str | None:
-    if package is None:
-        return None
-    version = package.version or "of no version"
-    if package.commit and package.commit[:7] not in version:
-        version = f"{version} ({package.commit[:8]})"
-    return f"{version}, changed" if package.dirty else version
+            yield Moved(
+                name=each.name,
+                before=forge.version_text(each.before),
+                after=forge.version_text(each.after),
+                url=each.url,
+            )
 
 
 def _id(key: SeriesKey, metric: str, kind: str, first_bad: str) -> str:

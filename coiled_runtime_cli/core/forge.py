@@ -71,6 +71,16 @@ def package_changes(before: Sequence[Package], after: Sequence[Package]) -> tupl
     return tuple(changes)
 
 
+def version_text(package: Package | None) -> str | None:
+    """What of a package a person reads: its version, the commit where that does not say it, and whether it was changed."""
+    if package is None:
+        return None
+    version = package.version or "of no version"
+    if package.commit and package.commit[:7] not in version:
+        version = f"{version} ({package.commit[:8]})"
+    return f"{version}, changed" if package.dirty else version
+
+
 def compare_url(before: Package, after: Package) -> str | None:
     """The forge's page of the commits between two states of one package; None where nothing is known of them."""
     home = _home(after) or _home(before)
