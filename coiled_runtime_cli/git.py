@@ -6,9 +6,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from coiled_runtime_cli import process
-from coiled_runtime_cli.errors import ToolError
+from coiled_runtime_cli.core.nearest import unknown
+from coiled_runtime_cli.errors import ToolError, UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
 
@@ -44,3 +46,150 @@ def checkout(folder: Path) -> Checkout | None:
     except ToolError:
         return None
     return Checkout(head.stdout.strip(), bool(status.stdout.strip()), origin.stdout.strip() or None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Commit:
+    """``date`` is the author's, ``committed`` the committer's: both in seconds since the epoch (UTC)."""
+
+    hash: str
+    subject: str
+    author: str
+    date: float
+    committed: float
+    parents: tuple[str, ...] = ()
+
+
+class Repository:
+    """A clone that somebody else works in: it is read, and gets worktrees elsewhere; its own files are never touched."""
+
+    _FORMAT = "--format=%H%x00%P%x00%an%x00%at%x00%ct%x00%s"
+
+    def __init__(self, folder: Path) -> None:
+        """Raises UsageError where ``folder`` is in no repository, ToolError without git."""
+        asked = process.run(["git", "--no-optional-locks", "rev-parse", "--git-common-dir"], folder=self._there(folder))
+        if asked.returncode != 0:
+            raise UsageError(f"{folder} is not in a git repository", hint="name a clone: --repo ../dask")
+        self.folder = folder.absolute()
+
+    @staticmethod
+    def _there(folder: Path) -> Path:
+        if not folder.is_dir():
+            raise UsageError(f"no folder {folder}", hint="name a clone: --repo ../dask")
+        return folder
+
+    def _git(self, *arguments: str) -> process.Completed:
+        return process.run(["git", "--no-optional-locks", *arguments], folder=self.folder, timeout=300)
+
+    def _told(self, *arguments: str) -> str:
+        done = self._git(*arguments)
+        if done.returncode != 0:
+            raise ToolError(f"git {arguments[0]} in {self.folder}: {done.stderr.strip() or 'failed'}")
+        return done.stdout
+
+    @property
+    def url(self) -> str | None:
+        """Of the remote "origin"."""
+        return self._git("config", "--get", "remote.origin.url").stdout.strip() or None
+
+    @property
+    def shallow(self) -> bool:
+        return self._told("rev-parse", "--is-shallow-repository").strip() == "true"
+
+    def tags(self) -> list[str]:
+        """By the date of what they name, the oldest first."""
+        return self._told("tag", "--sort=creatordate").split()
+
+    def resolve(self, ref: str) -> str:
+        """The commit that a tag, branch, hash or relative name means. Raises UsageError, with the nearest tag, where none is."""
+        done = self._git("rev-parse", "--verify", "--quiet", "--end-of-options", f"{ref}^{{commit}}")
+        if done.returncode == 0:
+            return done.stdout.strip()
+        told = unknown("commit, tag or branch", ref, reversed(self.tags()))
+        hint = "git fetch --unshallow --tags" if self.shallow else "git fetch --tags may know it"
+        raise UsageError(f"{self.folder}: {told}", hint=hint)
+
+    def before(self, moment: float, *, on: str = "HEAD") -> str | None:
+        """The last commit of a line (first parents) that was committed at or before a moment; None if there is none."""
+        text = self._told("rev-list", "-n", "1", "--first-parent", f"--until={moment:.0f}", self.resolve(on))
+        return text.strip() or None
+
+    def is_ancestor(self, first: str, second: str) -> bool:
+        return self._git("merge-base", "--is-ancestor", first, second).returncode == 0
+
+    def related(self, first: str, second: str) -> bool:
+        return self._git("merge-base", first, second).returncode == 0
+
+    def commit(self, ref: str) -> Commit:
+        return self._commits("log", "-n", "1", self._FORMAT, self.resolve(ref))[0]
+
+    def line(self, good: str, bad: str, *, first_parent: bool = True) -> list[Commit]:
+        """The commits from ``good`` (the first) to ``bad`` (the last): along first parents, or all that are between.
+
+        Raises UsageError where there is no way from one to the other, saying what is wrong.
+        """
+        first, last = self.resolve(good), self.resolve(bad)
+        if first == last:
+            raise UsageError(f"{good} and {bad} are one commit: {first[:12]}", hint="name two")
+        if not self.is_ancestor(first, last):
+            self._refuse(good, bad, first, last)
+        chosen = ["--first-parent"] if first_parent else ["--topo-order"]
+        between = self._commits("log", "--reverse", *chosen, self._FORMAT, f"{first}..{last}")
+        return [self.commit(first), *between]
+
+    def _refuse(self, good: str, bad: str, first: str, last: str) -> None:
+        if self.is_ancestor(last, first):
+            raise UsageError(
+                f"{bad} comes before {good}", hint=f"--good {bad} --bad {good}, or --find-fix for what mended it"
+            )
+        if self.shallow:
+            raise UsageError(
+                f"{self.folder} is a shallow clone: it does not reach from {good} to {bad}",
+                hint="git fetch --unshallow",
+            )
+        if self.related(first, last):
+            raise UsageError(
+                f"{good} is on another branch than {bad}",
+                hint=f"begin where they part: --good $(git merge-base {good} {bad})",
+            )
+        raise UsageError(f"{good} and {bad} have no history in common")
+
+    def touching(self, commits: Sequence[str], paths: Sequence[str]) -> set[str]:
+        """Those of the commits (neighbours in one line, the oldest first) that changed a file below one of the paths."""
+        if len(commits) < 2:
+            return set()
+        told = self._told("log", "--first-parent", "-m", "--format=%H", f"{commits[0]}..{commits[-1]}", "--", *paths)
+        return set(told.split()) & set(commits)
+
+    def add_worktree(self, folder: Path, commit: str) -> None:
+        """Check a commit out into a folder of its own. Raises ToolError."""
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        self._told("worktree", "add", "--detach", "--force", str(folder), commit)
+
+    def remove_worktree(self, folder: Path) -> None:
+        self._git("worktree", "remove", "--force", str(folder))
+        self._git("worktree", "prune")
+
+    def _commits(self, *arguments: str) -> list[Commit]:
+        found = []
+        for line in self._told(*arguments).splitlines():
+            name, parents, author, date, committed, subject = line.split("\0", 5)
+            found.append(
+                Commit(
+                    hash=name,
+                    subject=subject,
+                    author=author,
+                    date=float(date),
+                    committed=float(committed),
+                    parents=tuple(parents.split()),
+                )
+            )
+        return found
+
+
+def switch(worktree: Path, commit: str) -> None:
+    """Have a worktree be at a commit, without what was left there. Raises ToolError."""
+    for arguments in (["checkout", "--quiet", "--force", "--detach", commit], ["clean", "-ffdxq", "-e", "*.so"]):
+        done = process.run(["git", *arguments], folder=worktree, timeout=300)
+        if done.returncode != 0:
+            raise ToolError(f"cannot switch {worktree} to {commit[:12]}: {done.stderr.strip()}")
