@@ -37,6 +37,7 @@ def test_a_quick_command_of_the_readme_works_in_an_empty_folder(crt, command):
     assert done.stdout
 
 
+@pytest.mark.slow
 def test_the_commands_of_the_readme_that_measure_work_one_after_the_other(crt):
     """On the smoke scale, from an empty folder: the suite, the query, the report, and the look at the database."""
     crt.environment.pop("CRT_SUITES")
