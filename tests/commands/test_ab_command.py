@@ -322,7 +322,7 @@ def test_two_releases_of_dask_on_the_parquet_suite_each_imported_as_asked_for(cr
     folder.mkdir()
     (folder / "baseline.toml").write_text('packages = ["dask==2026.7.0"]\n')
     (folder / "newer.toml").write_text('packages = ["dask==2026.8.0"]\n')
-    (folder / "experiment.toml").write_text('suites = ["parquet"]\nscale = "smoke"\nblocks = 3\n')
+    (folder / "experiment.toml").write_text('suites = ["parquet"]\nscale = "smoke"\nblocks = 2\n')
     done = crt.run("ab", "run", "ab", "--format", "json", timeout=1800)
     if "cannot be fetched" in done.stderr:
         pytest.skip("packages cannot be fetched here")
