@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from coiled_runtime_cli import bench, config, environments, journal, session
+from coiled_runtime_cli import bench, config, environments, journal, measuring, session
 from coiled_runtime_cli.core import experiment as plans
 from coiled_runtime_cli.core.record import Environment, Run, content_id
 from coiled_runtime_cli.errors import ToolError, UsageError
@@ -241,20 +241,20 @@ class Made:
 
 
 def make_environments(
-    experiment: Experiment, folder: Path, record: Record, cache: Path, *, tell: Callable[[str], None]
+    experiment: Experiment, folder: Path, record: Record, cache: Path, *, tell: Callable[[int, str], None]
 ) -> dict[str, Made]:
-    """Resolve, build and prove the environment of each arm; the null arm has the baseline's. Raises CrtErrors."""
+    """Resolve, build and prove the environment of each arm; the null arm has the baseline's. Raises CrtErrors.
+
+    ``tell`` is told the number and the name of each arm that is begun.
+    """
     made: dict[str, Made] = {}
     prefer: Sequence[str] = environments.preferences()
-    for arm in experiment.arms:
-        tell(arm.name)
+    for number, arm in enumerate(experiment.arms):
+        tell(number, arm.name)
         known = Path(record.pythons.get(arm.name, ""))
         built = arm.conda is None and arm.interpreter is None
         if built and arm.name not in record.locks:
-            requirements = [*BASE, *experiment.packages, *arm.packages]
-            record.locks[arm.name] = list(
-                environments.lock(requirements, python=arm.python, folder=folder, prefer=prefer)
-            )
+            record.locks[arm.name] = list(lock_arm(experiment, arm, folder=folder, prefer=prefer))
         locked = tuple(record.locks.get(arm.name, ()))
         prefer = locked if arm.name == plans.BASELINE else prefer
         if arm.interpreter is not None:
@@ -275,6 +275,12 @@ def make_environments(
     made[plans.NULL] = replace(first, arm=experiment.null)
     record.write()
     return made
+
+
+def lock_arm(experiment: Experiment, arm: Arm, *, folder: Path, prefer: Sequence[str]) -> tuple[str, ...]:
+    """What an arm is resolved to, as :func:`environments.lock` gives it; what it does not ask for as in ``prefer``."""
+    wanted = [*BASE, *experiment.packages, *arm.packages]
+    return environments.lock(wanted, python=arm.python, folder=folder, prefer=prefer)
 
 
 def _conda_pins(content: Mapping[str, Any]) -> list[str]:
@@ -366,12 +372,12 @@ def run(
     places = experiment.looks
     names = [each.name for each in experiment.every]
     longest = 0.0
+    measure = _Measure(experiment, record, made, settings, engine, tell, command)
     for block in range(record.blocks(experiment), experiment.blocks):
         if experiment.max_time is not None and block and record.spent + longest > experiment.max_time:
             return "time"
         began = time.monotonic()
         cells = [name for name in plans.order(names, block, record.seed) if not record.is_done(name, block)]
-        measure = _Measure(experiment, record, made, settings, engine, tell, command)
         try:
             if experiment.parallel > 1:
                 _beside_each_other(measure, cells, block, experiment.parallel)
@@ -405,6 +411,7 @@ class _Measure:
         self._engine = engine
         self._tell = tell
         self._command = command
+        self._selection = selection(experiment, settings)
         self._storing = threading.Lock()
         self.stopped = threading.Event()
 
@@ -413,42 +420,30 @@ class _Measure:
         made = self._made[name]
         prepared, spec = session.prepare(arm_settings(self._settings, made.arm, self._record.folder))
         prepared = replace(prepared, repeat=block)
-        folder = Path(prepared.folder)
-        writer = session.begin(self._settings, prepared, spec, command=self._command)
         cell = Cell(name, block, prepared.session)
         self._record.cells.append(cell)
         self._record.write()
         self._tell(Step(name, block))
-        count, trouble, interrupted = 0, None, False
-        try:
-            chosen = bench.target(str(made.python), folder)
-            chosen = replace(chosen, variables=self._variables(made.arm))
-            for event in bench.run_round(
-                chosen,
-                selection(self._experiment, self._settings),
-                prepared,
-                write_settings=session.write_settings,
-                stopping=self.stopped.is_set,
-            ):
-                if isinstance(event, Environment):
-                    _check_imports(made, event)
-                elif isinstance(event, Run):
-                    count += 1
-                    self._tell(Step(name, block, event))
-                elif isinstance(event, bench.ProcessEnded) and not count:
-                    trouble = bench.explain(event)
-        except KeyboardInterrupt:
-            interrupted = True
-            raise
-        finally:
-            session.end(writer, prepared, interrupted=interrupted)
-            with self._storing:
-                if count:
-                    session.store(folder, self._engine, settle=not interrupted)
-                else:
-                    session.discard_empty(prepared)
-        if trouble is not None:
-            raise trouble
+        target = bench.target(str(made.python), Path(prepared.folder))
+
+        def follow(event: object) -> None:
+            if isinstance(event, Environment):
+                _check_imports(made, event)
+            elif isinstance(event, Run):
+                self._tell(Step(name, block, event))
+
+        count = measuring.measure(
+            self._settings,
+            prepared,
+            spec,
+            replace(target, variables=self._variables(made.arm)),
+            self._selection,
+            engine=self._engine,
+            storing=self._storing,
+            command=self._command,
+            tell=follow,
+            stopping=self.stopped.is_set,
+        )
         if not count:
             raise UsageError(
                 "no test was selected", hint=f"{SETTINGS}: suites, targets, keyword and markers choose among them"
@@ -507,10 +502,10 @@ def _within(target: str, folder: Path) -> str:
 
 def _check_imports(made: Made, environment: Environment) -> None:
     """The environment that tests ran in has the versions that were proved before, and imports them from nowhere else."""
+    editable = any(line.startswith("-e ") for line in made.locked)  # is imported from its folder, as it should be
     for name, version in made.versions.items():
         wanted = version.partition(" ")[0]
         there = [each for each in environment.packages if environments.normal(each.name) == name]
-        editable = any(line.startswith("-e ") for line in made.locked)  # is imported from its folder, as it should be
         wrong = [
             each
             for each in there

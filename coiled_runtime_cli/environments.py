@@ -22,7 +22,7 @@ from coiled_runtime_cli import process
 from coiled_runtime_cli.errors import RemoteError, ToolError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
 #: Resolving and building may have to fetch, and to compile (s).
 _PATIENCE = 3600.0
@@ -198,7 +198,7 @@ def inspect(python: Path, names: Sequence[str]) -> tuple[str, dict[str, Installe
 
 
 @contextlib.contextmanager
-def _new_folder(cache: Path):  # type: ignore[no-untyped-def]
+def _new_folder(cache: Path) -> Iterator[Path]:
     """A folder beside the environments, on the same file system; gone in the end."""
     try:
         cache.mkdir(parents=True, exist_ok=True)

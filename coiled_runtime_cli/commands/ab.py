@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from coiled_runtime_cli.console import Progress
     from coiled_runtime_cli.core.contrast import Contrast
     from coiled_runtime_cli.core.experiment import Experiment
-    from coiled_runtime_cli.core.history import History, HistoryMetric
+    from coiled_runtime_cli.core.history import HistoryMetric
 
 app = typer.Typer(help="Compare environments in interleaved runs, with a null arm beside them.", no_args_is_help=True)
 
@@ -183,7 +183,7 @@ class _Run:
                     self.folder,
                     self.record,
                     self.settings.environments,
-                    tell=lambda name: bar.update(list(self._names()).index(name), text=name),
+                    tell=lambda number, name: bar.update(number, text=name),
                 )
             engine, recovered = session.open_history(self.settings)
             try:
@@ -204,9 +204,6 @@ class _Run:
             "blocks": f"{done} blocks",
         }[reason]
         self._finish(made, why, rate, gate)
-
-    def _names(self) -> Iterator[str]:
-        return (each.name for each in self.experiment.arms)
 
     def _measure(self, made: Mapping[str, Made], engine: Engine, command: tuple[str, ...]) -> str:
         from coiled_runtime_cli import ab, console
@@ -267,7 +264,7 @@ class _Run:
 
         with histories.opened([self.settings.db]) as opened:
             history = opened.history
-            metrics = self._metrics(history)
+            metrics = [opened.metric(each) for each in self.experiment.metrics]
             number = {each.id: place for place, each in enumerate(history.sessions)}
             masks = {
                 each.name: np.isin(
@@ -293,16 +290,6 @@ class _Run:
             for each in others
         }
 
-    def _metrics(self, history: History) -> list[HistoryMetric]:
-        from coiled_runtime_cli.core.nearest import unknown
-        from coiled_runtime_cli.errors import UsageError
-
-        known = {each.key: each for each in history.metrics}
-        for name in self.experiment.metrics:
-            if name not in known:
-                raise UsageError(unknown("metric", name, known))
-        return [known[name] for name in self.experiment.metrics]
-
     def _finish(self, made: Mapping[str, Made], why: str, rate: float, gate: float | None) -> None:
         from coiled_runtime_cli import console
         from coiled_runtime_cli.core import experiment as plans
@@ -310,9 +297,8 @@ class _Run:
             contrast_document,
             contrast_notes,
             contrast_table,
-            is_telling,
+            fails_gate,
             overalls,
-            worsening,
         )
         from coiled_runtime_cli.errors import InconclusiveError, ToolError
 
@@ -366,19 +352,7 @@ class _Run:
                 )
             else:
                 console.note(told)
-        worse = [
-            one
-            for each in contrasts.values()
-            for one in each.paired
-            if gate is not None and one.verdict.word == "worse" and worsening(one) >= gate
-        ]
-        broken = [
-            one
-            for each in contrasts.values()
-            for _, one in each.failures
-            if one.finding == "broken" and is_telling(one)
-        ]
-        if gate is not None and (worse or broken):
+        if any(fails_gate(each, gate) for each in contrasts.values()):
             raise typer.Exit(1)
         if not any(each.paired for each in contrasts.values()):
             raise ToolError(
@@ -450,8 +424,7 @@ class _Run:
             elif each.interpreter is not None:
                 python, packages = each.interpreter, ["as they are"]
             else:
-                requirements = [*ab.BASE, *self.experiment.packages, *each.packages]
-                locked = environments.lock(requirements, python=each.python, folder=self.folder, prefer=prefer)
+                locked = ab.lock_arm(self.experiment, each, folder=self.folder, prefer=prefer)
                 python = each.python or "as crt's"
                 if each.name == plans.BASELINE:
                     prefer, first = locked, set(locked)

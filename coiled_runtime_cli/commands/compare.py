@@ -132,14 +132,11 @@ def _refuse_nothing(found: Contrast, arms: Sequence[Selection]) -> None:
 
 def _end(found: Contrast, gate: float | None) -> None:
     """Exit 1 where the gate does not let it pass, 5 where nothing could be told at all."""
-    from coiled_runtime_cli.core.contrast_table import is_telling, worsening
+    from coiled_runtime_cli.core.contrast_table import fails_gate
     from coiled_runtime_cli.errors import InconclusiveError
 
-    if gate is not None:
-        worse = [each for each in found.paired if each.verdict.word == "worse" and worsening(each) >= gate]
-        broken = [each for _, each in found.failures if each.finding == "broken" and is_telling(each)]
-        if worse or broken:
-            raise typer.Exit(1)
+    if fails_gate(found, gate):
+        raise typer.Exit(1)
     if found.paired and all(each.verdict.word == "few" for each in found.paired):
         raise InconclusiveError(
             "no test has two runs on either side: nothing can be told from chance",

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from coiled_runtime_cli.confirm import Suspect
-    from coiled_runtime_cli.core.findings import Detected, Finding, Searched
+    from coiled_runtime_cli.core.findings import Detected, Finding, Known, Searched
     from coiled_runtime_cli.core.history import History
     from coiled_runtime_cli.histories import Opened
 
@@ -109,11 +109,11 @@ def detect(
             return
         known = kept.known_findings(engine)
 
-        def search_again() -> Detected:
+        def searched(known: Sequence[Known]) -> Detected:
             return find(
                 history,
                 metrics,
-                known=kept.known_findings(engine),
+                known=known,
                 min_effect=effect,
                 rate=rate,
                 threshold=threshold,
@@ -121,10 +121,10 @@ def detect(
                 experiments=bool(label),
             )
 
-        found = search_again()
+        found = searched(known)
         _refuse_nothing(history, found.searched, found.short)
         if confirm and _confirm(opened, [each for each in found.findings if is_suspect(each)], limit):
-            found = search_again()
+            found = searched(kept.known_findings(engine))
         kept.remember(engine, [each for each in found.findings if each.state not in {"suspect", "noise"}])
     shown = [each for each in found.findings if all_ or is_open(each) or (each.state == "new")]
     if format_ == "json":
@@ -243,7 +243,7 @@ def _confirm(opened: Opened, suspects: Sequence[Finding], limit: float | None) -
     host = session.read_host().fingerprint
     with console.progress(None, "confirm") as bar:
         decided = confirm.decide(
-            [_suspect(opened, each, host) for each in chosen],
+            _suspects(opened, chosen, host),
             opened.settings,
             opened.engines[0],
             max_time=limit,
@@ -269,8 +269,8 @@ def _confirm(opened: Opened, suspects: Sequence[Finding], limit: float | None) -
     return bool(decided)
 
 
-def _suspect(opened: Opened, finding: Finding, host: str) -> Suspect:
-    """What is known of the last good run, and the runs of the level that it ended."""
+def _suspects(opened: Opened, findings: Sequence[Finding], host: str) -> list[Suspect]:
+    """What is known of the last good run of each, and the runs of the level that it ended."""
     import numpy as np
 
     from coiled_runtime_cli.confirm import Suspect
@@ -279,20 +279,27 @@ def _suspect(opened: Opened, finding: Finding, host: str) -> Suspect:
 
     history = opened.history
     runs = history.runs
-    wanted = bytes.fromhex(finding.last_good.uuid.replace("-", ""))
-    row = next(place for place, each in enumerate(runs.uuid.tolist()) if bytes(each) == wanted)
+    row_of = {bytes(each): place for place, each in enumerate(runs.uuid.tolist())}
     keys, of = series_of(history)
-    rows = rows_by_series(of, np.flatnonzero(runs.outcome == OUTCOMES.index("passed")))[keys.index(finding.key)]
-    values = runs.values[finding.metric.key][rows[rows <= row]]
-    level = values[np.isfinite(values) & (values > 0)][-_LEVEL:]
-    environment = history.environments[runs.environment[row]] if runs.environment[row] >= 0 else None
-    return Suspect(
-        finding=finding,
-        packages=environment.packages if environment is not None else None,
-        python=environment.python if environment is not None else None,
-        level=tuple(level.tolist()),
-        here=finding.key.host in {None, host},
-    )
+    number_of = {key: number for number, key in enumerate(keys)}
+    passed = rows_by_series(of, np.flatnonzero(runs.outcome == OUTCOMES.index("passed")))
+    found = []
+    for each in findings:
+        row = row_of[bytes.fromhex(each.last_good.uuid.replace("-", ""))]
+        rows = passed[number_of[each.key]]
+        values = runs.values[each.metric.key][rows[rows <= row]]
+        level = values[np.isfinite(values) & (values > 0)][-_LEVEL:]
+        environment = history.environments[runs.environment[row]] if runs.environment[row] >= 0 else None
+        found.append(
+            Suspect(
+                finding=each,
+                packages=environment.packages if environment is not None else None,
+                python=environment.python if environment is not None else None,
+                level=tuple(level.tolist()),
+                here=each.key.host in {None, host},
+            )
+        )
+    return found
 
 
 # --- the score card

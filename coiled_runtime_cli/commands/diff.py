@@ -34,7 +34,8 @@ def diff(
     crt diff upstream,2026-11-01 upstream         the newest run of that day, and of all
     """  # noqa: D301 - a backspace tells click to keep the lines that follow
     from coiled_runtime_cli import console, histories
-    from coiled_runtime_cli.core.difference import differences, source_difference, uuid_of
+    from coiled_runtime_cli.core.difference import differences, source_difference
+    from coiled_runtime_cli.core.history import uuid_text
 
     with histories.opened(db) as opened:
         history = opened.history
@@ -42,7 +43,7 @@ def diff(
         other = _row(history, second, history.benchmarks[history.runs.benchmark[one]].id)
         found = differences(history, one, other)
         source = source_difference(history, one, other)
-        uuids = [uuid_of(history, row) for row in (one, other)]
+        uuids = [uuid_text(history.runs.uuid[row]) for row in (one, other)]
         names = [history.benchmarks[history.runs.benchmark[row]].id for row in (one, other)]
     if format_ == "json":
         console.show_json(

@@ -9,6 +9,8 @@ import typer
 from coiled_runtime_cli.commands.options import Databases, share
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from coiled_runtime_cli.core.history import History
     from coiled_runtime_cli.core.quietness import Remark, RunNoise
     from coiled_runtime_cli.core.series import SeriesKey
@@ -95,7 +97,7 @@ def _tests(db: list[str] | None, test: str | None, metric: str, effect: float) -
     return sorted(found, key=lambda each: (-each[1].noise, each[0].benchmark))
 
 
-def _noises(history: History, metric: str, effect: float) -> Any:
+def _noises(history: History, metric: str, effect: float) -> Iterator[tuple[SeriesKey, RunNoise]]:
     import numpy as np
 
     from coiled_runtime_cli.core.grouping import rows_by_series, series_of

@@ -59,6 +59,14 @@ def worsening(each: Paired) -> float:
     return ratio - 1 if ratio > 1 else 1 - ratio
 
 
+def fails_gate(found: Contrast, gate: float | None) -> bool:
+    """Whether a test is surely worse by ``gate`` (0.1 is 10 %) or more, or tellingly broken; never without a gate."""
+    return gate is not None and (
+        any(each.verdict.word == "worse" and worsening(each) >= gate for each in found.paired)
+        or any(each.finding == "broken" and is_telling(each) for _, each in found.failures)
+    )
+
+
 def contrast_table(
     found: Contrast, whole: Mapping[str, Interval | None], names: tuple[str, str], *, confidence: float = 0.95
 ) -> Table:

@@ -56,11 +56,6 @@ def find_run(history: History, text: str, *, benchmark: str | None = None) -> in
     return int(chosen[-1])
 
 
-def uuid_of(history: History, row: int) -> str:
-    text = history.runs.uuid[row].tobytes().hex()
-    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
-
-
 def differences(history: History, first: int, second: int) -> list[Difference]:
     """All that differs between two runs (rows of the history), by section."""
     found = [

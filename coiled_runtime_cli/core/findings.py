@@ -18,7 +18,7 @@ import numpy as np
 
 from coiled_runtime_cli.core import changepoint, detect, forge
 from coiled_runtime_cli.core.grouping import rows_by_series, series_of
-from coiled_runtime_cli.core.history import NO_TIME
+from coiled_runtime_cli.core.history import NO_TIME, uuid_text
 from coiled_runtime_cli.core.record import OUTCOMES
 from coiled_runtime_cli.core.shape import KINDS as SHAPES
 from coiled_runtime_cli.core.shape import find_shape_change
@@ -314,9 +314,7 @@ class _Teller:
 
     def _run(self, row: int) -> RunAt:
         runs = self._history.runs
-        text = runs.uuid[row].tobytes().hex()
-        uuid = f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
-        return RunAt(uuid, datetime.fromtimestamp(int(runs.start[row]) / 1e6, timezone.utc))
+        return RunAt(uuid_text(runs.uuid[row]), datetime.fromtimestamp(int(runs.start[row]) / 1e6, timezone.utc))
 
     def _remembered(self, known: Sequence[Known], rows: NDArray[np.int64], index: int) -> Known | None:
         """The known finding that this change is: the nearest one that is no more than a few runs away."""

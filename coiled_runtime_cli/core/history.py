@@ -25,6 +25,12 @@ PHASE_OUTCOMES = (None, "passed", "failed", "skipped")
 NO_TIME = -(2**63)
 
 
+def uuid_text(raw: NDArray[np.void] | np.void) -> str:
+    """The usual spelling of a UUID of 16 bytes."""
+    text = raw.tobytes().hex()
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HistorySession:
     id: str

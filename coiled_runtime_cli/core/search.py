@@ -118,8 +118,7 @@ class Search:
         if self._max_runs is not None and self.belief.runs >= self._max_runs:
             return self._open(f"{self.belief.runs} runs were made, as many as were allowed")
         if found is not None:  # the ends had seemed to differ by more than they do: first they are looked at again
-            fewer = 0 if self.belief.count(0) <= self.belief.count(self.last) else self.last
-            return [Ask(fewer, 1, "calibrate")]
+            return [Ask(self._fewer_end(), 1, "calibrate")]
         return self._batch() if self._jobs > 1 else self._single()
 
     # --- the ends
@@ -127,17 +126,20 @@ class Search:
     def _calibration(self) -> list[Ask] | Answer | None:
         counts = self.belief.count(0), self.belief.count(self.last)
         if min(counts) < FEWEST:
-            behind = (0, self.last) if counts[0] <= counts[1] else (self.last, 0)
-            if self._jobs > 1:
-                return [Ask(each, 1, "calibrate") for each in behind]
-            return [Ask(behind[0], 1, "calibrate")]
+            return self._run_of_the_ends()
         if self._apart() >= APART:
             self._calibrated = True
             return None
         if min(counts) >= MOST or (self._max_runs is not None and self.belief.runs >= self._max_runs):
             return self._none()
-        fewer = 0 if counts[0] <= counts[1] else self.last
-        return [Ask(each, 1, "calibrate") for each in ([0, self.last] if self._jobs > 1 else [fewer])]
+        return self._run_of_the_ends()
+
+    def _run_of_the_ends(self) -> list[Ask]:
+        ends = [0, self.last] if self._jobs > 1 else [self._fewer_end()]
+        return [Ask(each, 1, "calibrate") for each in ends]
+
+    def _fewer_end(self) -> int:
+        return 0 if self.belief.count(0) <= self.belief.count(self.last) else self.last
 
     def _none(self) -> Answer:
         runs = self.belief.count(0) + self.belief.count(self.last)
@@ -189,7 +191,7 @@ class Search:
     # --- what to ask
 
     def _single(self) -> list[Ask] | Answer:
-        candidate, runs, worth = self._best(self.belief.after(), frozenset())
+        candidate, runs, worth = self._best(self.belief.after())
         if worth < _NOTHING:
             return self._open("nothing that can be built tells more")
         return [self._or_an_end(candidate, runs)]
@@ -208,11 +210,11 @@ class Search:
             ask = self._or_an_end(free[0], 1)
             taken.add(ask.candidate if 0 < ask.candidate < self.last else free[0])
             asks.append(ask)
-        if not asks or self._best(after, frozenset())[2] < _NOTHING:
+        if not asks or self._best(after)[2] < _NOTHING:
             return self._open("nothing that can be built tells more")
         return asks
 
-    def _best(self, after: Floats, without: Collection[int]) -> tuple[int, int, float]:
+    def _best(self, after: Floats) -> tuple[int, int, float]:
         """The candidate and the runs with most bits for their cost, and how many bits that is."""
         if self.last < 2:
             return 0, 1, 0.0
@@ -224,8 +226,6 @@ class Search:
         worth = 0.0
         for runs in RUNS:
             bits = information(after[1 : self.last], shift * math.sqrt(runs)) * works
-            if without:
-                bits[[each - 1 for each in without]] = 0.0
             by_cost = bits / (builds + runs * self._run_cost)
             place = int(by_cost.argmax())
             if by_cost[place] > worth:

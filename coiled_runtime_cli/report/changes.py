@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from coiled_runtime_cli.core.history import History
-    from coiled_runtime_cli.core.record import Package
     from coiled_runtime_cli.report.digest import ChangeDigest, MetricDigest, UnitDigest
     from coiled_runtime_cli.report.groups import Groups, Unit
     from coiled_runtime_cli.report.views import MetricView
@@ -220,19 +219,15 @@ class Changes:
         changes = forge.package_changes(self._packages[before], self._packages[after])
         rank = {name: place for place, name in enumerate(_FIRST)}
         moved += [
-            MovedView(name=each.name, before=_version(each.before), after=_version(each.after), url=each.url)
+            MovedView(
+                name=each.name,
+                before=forge.version_text(each.before),
+                after=forge.version_text(each.after),
+                url=each.url,
+            )
             for each in sorted(changes, key=lambda one: (rank.get(one.name, len(rank)), one.name))
         ]
         return tuple(moved[:_MOVED]), max(0, len(moved) - _MOVED)
-
-
-def _version(package: Package | None) -> str | None:
-    if package is None:
-        return None
-    version = package.version or "of no version"
-    if package.commit and package.commit[:7] not in version:
-        version = f"{version} ({package.commit[:8]})"
-    return f"{version}, changed" if package.dirty else version
 
 
 def _title(view: ChangeView) -> str:

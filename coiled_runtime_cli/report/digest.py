@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from coiled_runtime_cli.core import changepoint
-from coiled_runtime_cli.core.history import NO_TIME
+from coiled_runtime_cli.core.history import NO_TIME, uuid_text
 from coiled_runtime_cli.core.record import OUTCOMES
 
 if TYPE_CHECKING:
@@ -298,12 +298,6 @@ class _Reader:
 def _codes(things: Iterable[Any]) -> NDArray[np.int64]:
     known: dict[Any, int] = {}
     return np.array([known.setdefault(each, len(known)) for each in things], np.int64)
-
-
-def uuid_text(raw: Any) -> str:
-    """The usual spelling of a UUID of 16 bytes."""
-    text = raw.tobytes().hex()
-    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 
 
 def release(version: str | None) -> str | None:
