@@ -61,6 +61,7 @@ class Target:
     python: str
     path: str | None = None
     variables: tuple[tuple[str, str], ...] = ()
+    cores: tuple[int, ...] = ()  # that it may use; (): all
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +176,8 @@ def _run_process(
     offset = log.stat().st_size if log.exists() else 0
     arguments = command(chosen, selection, Path(settings.suites), session_file)
     child = process.Child(arguments, log=log, search_path=chosen.path, environment=dict(chosen.variables))
+    if chosen.cores:
+        child.pin(chosen.cores)
     running: dict[str, tuple[TestStarted, float]] = {}  # and when it was seen, on a clock that nobody sets
 
     def lines() -> Iterator[Line]:

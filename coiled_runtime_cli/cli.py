@@ -67,6 +67,12 @@ _COMMANDS = {
     "diff": _Command("diff", "diff", "Show what sets two runs apart: environments, hosts, configurations, commits."),
     "noise": _Command("noise", "noise", "Say how quiet this machine is, how tests vary, and how many runs it takes."),
     "ab": _Command("ab", "app", "Compare environments in interleaved runs: versions, commits, configurations."),
+    "bisect": _Command(
+        "bisect", "bisect", "Find the commit, release or package that changed a measurement.", rest="--command-arg"
+    ),
+    "bisect-step": _Command(
+        "bisect_step", "bisect_step", "Judge the current commit for git bisect run: 0, 1 or 125.", rest="--command-arg"
+    ),
     "sync": _Command("sync", "app", "Share the history through a bucket or a folder: push, pull, publish."),
     "db": _Command("db", "app", "Look after the database: query, export, merge, import, prune, upgrade."),
     "config": _Command("config", "app", "Show the configuration, and where it comes from."),

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from coiled_runtime_cli import ab, clusters, console, environments, session
+from coiled_runtime_cli import ab, clusters, console, environments, measuring, session
 from coiled_runtime_cli.core import experiment as plans
 from coiled_runtime_cli.core import rebuild
 from coiled_runtime_cli.core.confirmation import LOOKS, Confirmation, confirm
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from coiled_runtime_cli.config import Config
     from coiled_runtime_cli.core.findings import Finding
-    from coiled_runtime_cli.core.record import Package, Run
+    from coiled_runtime_cli.core.record import Package
 
 GOOD, TODAY = "last_good", "today"
 
@@ -160,7 +160,7 @@ class _Group:
         if step.run is not None and step.run.outcome == "passed":
             for each in self._members:
                 metric = each.finding.metric.name
-                value = _value(step.run, metric)
+                value = measuring.metric_value(step.run, metric)
                 if step.run.benchmark == each.finding.key.benchmark and value is not None:
                     self._values.setdefault((step.arm, step.run.benchmark, metric), []).append(value)
 
@@ -173,13 +173,6 @@ class _Group:
         # against many runs of then, it is the runs of today that are counted
         enough = len(today) >= LOOKS[-1] and confirmation.word is None
         return replace(confirmation, word="inconclusive") if enough else confirmation
-
-
-def _value(run: Run, metric: str) -> float | None:
-    built_in = getattr(run, metric, None) if metric in type(run).__dataclass_fields__ else None
-    if isinstance(built_in, (int, float)):
-        return float(built_in)
-    return next((each.value for each in run.metrics if each.name == metric), None)
 
 
 def _minor(python: str | None) -> str | None:

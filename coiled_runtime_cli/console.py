@@ -212,6 +212,76 @@ def silence() -> None:
     os.close(nowhere)
 
 
+def show_facts(pairs: Sequence[tuple[str, str]]) -> None:
+    """Write names and texts to stdout, one pair a line; on a terminal long texts go on below where they began."""
+    size = max((len(name) for name, _ in pairs), default=0)
+    width = _width()
+    lines = []
+    for name, text in pairs:
+        parts = [printable(text)]
+        if width is not None and len(parts[0]) > width - size - _GAP:
+            import textwrap
+
+            room = max(20, width - size - _GAP)
+            parts = textwrap.wrap(parts[0], room, break_long_words=False, break_on_hyphens=False) or [""]
+        lines.append(_styled(f"{name:{size}}", "strong") + " " * _GAP + parts[0])
+        lines += [" " * (size + _GAP) + each for each in parts[1:]]
+    _write(sys.stdout, "\n".join(lines))
+
+
+def display() -> Display:
+    """A context manager that keeps some lines in place on a terminal; elsewhere lines are logged as they come."""
+    return Display()
+
+
+class Display:
+    """Lines that are replaced as a whole; made by :func:`display`."""
+
+    def __init__(self) -> None:
+        self._live: Live | None = None
+        self._lines: list[str] = []
+        self._shown = _settings.progress and not _settings.quiet
+
+    def __enter__(self) -> Display:  # noqa: PYI034  Self came with Python 3.11
+        if self._shown and _is_terminal(sys.stderr):
+            self._live = _live_bar(self)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if self._live is not None:
+            self._live.stop()
+            self._live = None
+
+    @property
+    def width(self) -> int:
+        return _width(sys.stderr) or 80
+
+    @property
+    def unicode(self) -> bool:
+        return _is_unicode(sys.stderr)
+
+    def update(self, lines: Sequence[str]) -> None:
+        self._lines = [printable(each) for each in lines]
+
+    def log(self, text: str, *, always: bool = False) -> None:
+        """A line that stays. On a terminal only what must ``always`` be said: the rest is in the lines that are kept."""
+        if self._live is None or always:
+            if not (self._shown or always):
+                return
+            note(text)
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterable[Text]:
+        from rich.text import Text
+
+        width = max(1, options.max_width - 1)
+        for number, line in enumerate(self._lines):
+            text = Text(line, no_wrap=True, overflow="crop", end="\n" if number + 1 < len(self._lines) else "")
+            text.truncate(width, overflow="ellipsis" if not options.ascii_only else "crop")
+            yield text
+
+
 def progress(total: float | None, title: str = "") -> Progress:
     """A context manager that shows how far a long step is: a live bar on a terminal, else a line every few seconds."""
     return Progress(total, title)
@@ -299,7 +369,7 @@ def _bar(share: float, width: int, *, unicode: bool) -> str:
     return full * filled + empty * (width - filled)
 
 
-def _live_bar(bar: Progress) -> Live | None:
+def _live_bar(bar: Progress | Display) -> Live | None:
     from rich.console import Console
     from rich.live import Live
 

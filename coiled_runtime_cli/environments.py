@@ -98,11 +98,17 @@ def normal(name: str) -> str:
 
 
 def lock(
-    requirements: Sequence[str], *, python: str | None, folder: Path, prefer: Sequence[str] = ()
+    requirements: Sequence[str],
+    *,
+    python: str | None,
+    folder: Path,
+    prefer: Sequence[str] = (),
+    as_of: str | None = None,
 ) -> tuple[str, ...]:
     """Resolve requirements to exact versions and commits, one requirement a line; ``prefer`` where it can.
 
-    ``folder`` is where relative paths start. Raises UsageError where they contradict each other or name what there is not,
+    ``folder`` is where relative paths start. ``as_of`` is a date: of releases, those that there were on it.
+    Raises UsageError where they contradict each other or name what there is not,
     RemoteError without a network, ToolError where something has to be built and cannot be.
     """
     with tempfile.TemporaryDirectory(prefix="crt-lock-") as scratch:
@@ -110,7 +116,8 @@ def lock(
         wanted.write_text("\n".join(requirements) + "\n")
         found.write_text("\n".join(prefer) + "\n")
         arguments: list[str | Path] = ["pip", "compile", wanted, "--output-file", found, "--python"]
-        _uv([*arguments, python or sys.executable, "--no-header", "--no-annotate", "--quiet"], folder=folder)
+        arguments += [python or sys.executable, "--no-header", "--no-annotate", "--quiet"]
+        _uv([*arguments, *(["--exclude-newer", as_of] if as_of else [])], folder=folder)
         lines = [line.strip() for line in found.read_text().splitlines()]
         return tuple(line for line in lines if line and not line.startswith("#"))
 
@@ -140,6 +147,17 @@ def build(locked: Sequence[str], *, python: str | None, cache: Path) -> Path:
     if not interpreter.exists():
         raise ToolError(f"cannot put an environment into {place}")
     return interpreter
+
+
+def build_wheel(source: Path, *, python: str | None, folder: Path) -> Path:
+    """A wheel of the project in a folder, made in isolation. Raises as :func:`lock`."""
+    _uv(["build", "--wheel", "--quiet", "--out-dir", folder, "--python", python or sys.executable, source])
+    return next(folder.glob("*.whl"))
+
+
+def install_into(folder: Path, what: str | Path, *, python: str | Path) -> None:
+    """Build and install one thing, without what it needs, into a folder for the path of Python. Raises as :func:`lock`."""
+    _uv(["pip", "install", "--quiet", "--no-deps", "--target", folder, "--python", python, what])
 
 
 def build_conda(file: Path, *, name: str, cache: Path) -> Path:
@@ -195,6 +213,20 @@ def inspect(python: Path, names: Sequence[str]) -> tuple[str, dict[str, Installe
         raise ToolError(f"{python} cannot import what it should have:\n{_last(ended.stderr)}")
     told = json.loads(ended.stdout[ended.stdout.index('{"python"') :])
     return told["python"], {name: Installed(**each) for name, each in told["packages"].items()}
+
+
+def version_of(python: Path) -> str:
+    """What tells builds for one interpreter from those for another: cpython-311. Raises ToolError."""
+    done = process.run([python, "-I", "-c", "import sys; print(sys.implementation.cache_tag)"])
+    if done.returncode != 0:
+        raise ToolError(f"{python} does not run: {done.stderr.strip()[-300:]}")
+    return done.stdout.strip()
+
+
+def minor_of(python: Path) -> str:
+    """3.11 of an interpreter. Raises ToolError."""
+    tag = version_of(python).rpartition("-")[2]
+    return f"{tag[0]}.{tag[1:]}"
 
 
 @contextlib.contextmanager

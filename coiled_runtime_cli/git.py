@@ -96,9 +96,9 @@ class Repository:
     def shallow(self) -> bool:
         return self._told("rev-parse", "--is-shallow-repository").strip() == "true"
 
-    def tags(self) -> list[str]:
-        """By the date of what they name, the oldest first."""
-        return self._told("tag", "--sort=creatordate").split()
+    def tags(self, *, of: str | None = None) -> list[str]:
+        """By the date of what they name, the oldest first; ``of``: those that a commit has behind it."""
+        return self._told("tag", "--sort=creatordate", *(["--merged", of] if of else [])).split()
 
     def resolve(self, ref: str) -> str:
         """The commit that a tag, branch, hash or relative name means. Raises UsageError, with the nearest tag, where none is."""
@@ -108,6 +108,13 @@ class Repository:
         told = unknown("commit, tag or branch", ref, reversed(self.tags()))
         hint = "git fetch --unshallow --tags" if self.shallow else "git fetch --tags may know it"
         raise UsageError(f"{self.folder}: {told}", hint=hint)
+
+    def trunk(self) -> str:
+        """What the project is developed on: the remote's default branch, else main or master, else where this clone is."""
+        for name in ("refs/remotes/origin/HEAD", "refs/remotes/upstream/HEAD", "refs/heads/main", "refs/heads/master"):
+            if self._git("rev-parse", "--verify", "--quiet", f"{name}^{{commit}}").returncode == 0:
+                return name
+        return "HEAD"
 
     def before(self, moment: float, *, on: str = "HEAD") -> str | None:
         """The last commit of a line (first parents) that was committed at or before a moment; None if there is none."""
@@ -160,6 +167,16 @@ class Repository:
             return set()
         told = self._told("log", "--first-parent", "-m", "--format=%H", f"{commits[0]}..{commits[-1]}", "--", *paths)
         return set(told.split()) & set(commits)
+
+    def share(self, folder: Path) -> None:
+        """Make a bare clone that borrows the objects of this one: it takes no time and no room. Raises ToolError."""
+        # what a shallow clone has cannot be borrowed
+        how = ["--no-local"] if self.shallow else ["--shared"]
+        self._told("clone", "--quiet", "--bare", *how, str(self.folder), str(folder))
+
+    def follow(self, origin: Path) -> None:
+        """Take over the branches and tags of another clone. What has gone wrong is of no matter."""
+        self._git("fetch", "--quiet", "--force", str(origin), "+refs/tags/*:refs/tags/*", "+refs/heads/*:refs/heads/*")
 
     def add_worktree(self, folder: Path, commit: str) -> None:
         """Check a commit out into a folder of its own. Raises ToolError."""

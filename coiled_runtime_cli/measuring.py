@@ -19,6 +19,14 @@ if TYPE_CHECKING:
     from coiled_runtime_cli.core.settings import SessionSettings
 
 
+def metric_value(run: Run, metric: str) -> float | None:
+    """What a run measured under a name: a column of every run, or a metric of its own."""
+    built_in = getattr(run, metric, None) if metric in type(run).__dataclass_fields__ else None
+    if isinstance(built_in, (int, float)):
+        return float(built_in)
+    return next((each.value for each in run.metrics if each.name == metric), None)
+
+
 def measure(
     settings: Config,
     prepared: SessionSettings,

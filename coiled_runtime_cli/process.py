@@ -50,6 +50,16 @@ def run(
     return Completed(done.returncode, done.stdout, done.stderr)
 
 
+def first_on_path(folder: Path) -> str:
+    """PATH with a folder before all others: its programs are the ones that are found."""
+    return os.pathsep.join(filter(None, [str(folder), os.environ.get("PATH")]))
+
+
+def joined_path(folders: Sequence[str], *, inherit: bool = False) -> str:
+    """A path of folders as PYTHONPATH has it; with ``inherit`` what it says here comes after."""
+    return os.pathsep.join(filter(None, [*folders, os.environ.get("PYTHONPATH") if inherit else None]))
+
+
 def is_running(pid: int) -> bool:
     """Whether there is a process of this number, whosever it is. Where that cannot be told it is taken for one."""
     try:
@@ -102,6 +112,11 @@ class Child:
     def returncode(self) -> int | None:
         """The exit code, negative for a signal; None while it runs."""
         return self._process.poll()
+
+    def pin(self, cores: Sequence[int]) -> None:
+        """Let it, and what it will start, run on these cores alone."""
+        with contextlib.suppress(ProcessLookupError):
+            os.sched_setaffinity(self._process.pid, cores)
 
     def wait(self, timeout: float) -> int | None:
         """Wait at most ``timeout`` seconds; None if it still runs."""

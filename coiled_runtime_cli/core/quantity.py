@@ -79,6 +79,16 @@ def parse_seconds(text: str) -> float:
     return total
 
 
+def parse_bytes(text: str) -> float:
+    """Read a size: "2GiB", "1.5 MB", "512". Raises ValueError on anything else."""
+    match = re.fullmatch(r"\s*(\d+(?:\.\d*)?|\.\d+)\s*([kKMGTPE]?i?B?)\s*", text)
+    if match is None:
+        raise ValueError(f"not a size: {text!r}; write bytes (512) or units (2GiB, 1.5MB)")
+    power = " KMGTPE".index(match[2][:1].upper()) if match[2][:1] not in {"", "B"} else 0
+    unit = 1024.0 if "i" in match[2] else 1000.0
+    return float(match[1]) * float(unit**power)
+
+
 def parse_fraction(text: str) -> float:
     """Read a share: "5%" and "0.05" are 0.05. Raises ValueError on anything that is not a number of 0 or more."""
     stripped = text.strip()

@@ -25,6 +25,7 @@ class SessionSettings:
     repeat: int = 0  # index of this round
     only: list[str] | None = None  # benchmark ids to run; None: all that are collected
     parent: int | None = None  # pid of the crt that started pytest: when it is gone, pytest stops
+    watched: list[str] = field(default_factory=list)  # modules whose identity is recorded, wherever they come from
     database: str | None = None  # where the rows go in the end; tests may read it
 
     def to_json(self) -> str:

@@ -414,3 +414,39 @@ def _values(measure: str, session_keys: list[int], benchmark_keys: list[int]) ->
         run.profiled.is_(False),
         value.is_not(None),
     ).order_by(models.Session.started.desc(), run.start.desc(), run.key.desc())
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """One metric of a run that passed, and the commits of what it imported from outside of its environment, by module."""
+
+    uuid: str
+    value: float
+    commits: dict[str, str | None]
+
+
+def measured_in_session(engine: Engine, session_id: str, metric: str) -> Measured | None:
+    """The only passed run of a session, and what it measured; None where there is none, or not one."""
+    run, session, environment = models.Run, models.Session, models.Environment
+    query = (
+        select(run, environment.packages)
+        .join(session, session.key == run.session_key)
+        .outerjoin(environment, environment.key == run.environment_key)
+        .where(session.id == session_id, run.outcome == "passed")
+    )
+    with database_errors(engine), engine.connect() as connection:
+        rows = connection.execute(query).mappings().all()
+        if len(rows) != 1:
+            return None
+        row = rows[0]
+        value = row.get(metric) if metric in MEASURES else None
+        if metric not in MEASURES:
+            own, info = models.Metric, models.MetricInfo
+            value = connection.scalar(
+                select(own.value)
+                .join(info, info.key == own.metric_info_key)
+                .where(own.run_key == row["key"], info.name == metric)
+            )
+    packages = row["packages"] or []
+    commits = {each["name"]: each.get("commit") for each in packages if each.get("imported")}
+    return None if value is None else Measured(row["uuid"], float(value), commits)

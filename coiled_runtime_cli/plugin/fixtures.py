@@ -375,14 +375,16 @@ def _check_identity(client: Client, settings: SessionSettings) -> None:
     from coiled_runtime_cli.plugin import identity
     from coiled_runtime_cli.plugin.instruments import ANSWER_TIMEOUT
 
-    names = identity.imported_elsewhere(Path(settings.suites))
-    here = identity.identities(names)
+    load = tuple(settings.watched)  # what is to be proved may not be left unsaid
+    here = identity.identities((), identity.module_identity, load)
+    names = tuple(dict.fromkeys([*identity.imported_elsewhere(Path(settings.suites), load), *load]))
+    here.update(identity.identities(names))
     there = {
         "the scheduler": client.run_on_scheduler(
-            identity.identities, names, identity.module_identity, callback_timeout=ANSWER_TIMEOUT
+            identity.identities, names, identity.module_identity, load, callback_timeout=ANSWER_TIMEOUT
         )
     }
-    workers = client.run(identity.identities, names, identity.module_identity, callback_timeout=ANSWER_TIMEOUT)
+    workers = client.run(identity.identities, names, identity.module_identity, load, callback_timeout=ANSWER_TIMEOUT)
     there.update({f"worker {address}": found for address, found in workers.items()})
     different = identity.disagreements(here, there)
     if different:

@@ -89,11 +89,12 @@ def _imported(modules: tuple[str, ...]) -> Iterable[Package]:
             )
 
 
-def imported_elsewhere(exclude: Path | None = None) -> tuple[str, ...]:
+def imported_elsewhere(exclude: Path | None = None, watched: Iterable[str] = ()) -> tuple[str, ...]:
     """Names of the watched modules, and of each top-level package imported from outside Python and any site-packages.
 
-    ``exclude``: a folder whose modules are the benchmarks themselves.
+    ``exclude``: a folder whose modules are the benchmarks themselves. ``watched`` are watched beside the usual ones.
     """
+    watched = {*_WATCHED, *watched}
     inside = [sysconfig.get_paths()[key] for key in ("stdlib", "platstdlib", "purelib", "platlib")]
     inside += [sys.base_prefix + "/lib", str(Path(__file__).resolve().parent.parent)]
     if exclude is not None:
@@ -105,7 +106,7 @@ def imported_elsewhere(exclude: Path | None = None) -> tuple[str, ...]:
         file = getattr(module, "__file__", None)
         # a test file imported by its path is named after the path, and is no package that anybody measures
         elsewhere = file and Path(file).name == "__init__.py" and not _is_inside(file, inside)
-        if name in _WATCHED or elsewhere:
+        if name in watched or elsewhere:
             names.append(name)
     return tuple(sorted(names))
 
@@ -137,6 +138,11 @@ def module_identity(name: str) -> dict[str, Any] | None:
         return found
     folder = os.path.dirname(os.path.abspath(file))
     found["url"] = folder
+    built = os.path.join(os.path.dirname(folder), ".crt-commit")  # beside what was built of a commit for a bisection
+    if os.path.exists(built):
+        with open(built) as stream:
+            found["commit"], found["dirty"] = stream.read(), False
+        return found
     above = folder
     while not os.path.exists(os.path.join(above, ".git")):
         parent = os.path.dirname(above)
@@ -161,10 +167,22 @@ def module_identity(name: str) -> dict[str, Any] | None:
     return found
 
 
-def identities(names: tuple[str, ...], one: Callable[[str], dict[str, Any] | None] = module_identity) -> dict[str, Any]:
-    """The identity of each module and of Python, in this process. Sent by value; ``one`` goes with it."""
+def identities(
+    names: tuple[str, ...],
+    one: Callable[[str], dict[str, Any] | None] = module_identity,
+    load: tuple[str, ...] = (),
+) -> dict[str, Any]:
+    """The identity of each module and of Python, in this process. Sent by value; ``one`` goes with it.
+
+    ``load``: modules that are imported first, where they can be.
+    """
+    import contextlib
+    import importlib
     import sys
 
+    for each in load:
+        with contextlib.suppress(ImportError):
+            importlib.import_module(each)
     return {"python": {"version": ".".join(map(str, sys.version_info[:2]))}, **{name: one(name) for name in names}}
 
 

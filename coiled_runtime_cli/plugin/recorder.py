@@ -144,7 +144,7 @@ class Recorder:
             from coiled_runtime_cli.plugin import identity
 
             self._modules = len(sys.modules)
-            elsewhere = identity.imported_elsewhere(Path(self.settings.suites))
+            elsewhere = identity.imported_elsewhere(Path(self.settings.suites), self.settings.watched)
             if self._environment is None or elsewhere != self._elsewhere:
                 environment = identity.read_environment(elsewhere)
                 self._elsewhere, self._environment = elsewhere, environment.id

@@ -9,16 +9,19 @@ from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
 
-from coiled_runtime_cli.report import build, comparisons, pages
+from coiled_runtime_cli import __version__
+from coiled_runtime_cli.report import bisections, build, comparisons, pages
 from coiled_runtime_cli.report.datafiles import DataFiles, environment_document, parts, sessions_by_month
 from coiled_runtime_cli.report.encode import script_json
 from coiled_runtime_cli.report.fingerprints import run_numbers
 from coiled_runtime_cli.report.groups import group, slug
 from coiled_runtime_cli.report.render import render
+from coiled_runtime_cli.report.views import SiteView
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from coiled_runtime_cli.core.bisection import Bisection
     from coiled_runtime_cli.core.history import History
     from coiled_runtime_cli.report.build import Options, Progress
 
@@ -56,6 +59,34 @@ def single_page(history: History, options: Options, progress: Progress) -> bytes
 
 #: Scripts that others call as soon as they are read.
 _EARLY = ("stats.js", "runs.js", "runpanel.js")
+
+
+def bisection_page(bisection: Bisection) -> bytes:
+    """One HTML document about one bisection: values by candidate, probabilities, every probe."""
+    texts = {name: content.decode() for name, content in build.assets().items()}
+    view = bisections.view(bisection)
+    site = SiteView(
+        title=view.title,
+        root="",
+        page="bisect",
+        path="bisect.html",
+        metrics=(),
+        metric="",
+        suites=(),
+        has_tpch=False,
+        bisections=(),
+        runs=sum(each.outcome == "measured" for each in bisection.probes),
+        sessions=1,
+        first=None,
+        last=view.started,
+        version=__version__,
+        assets={},
+        inline={"crt.css": _style(texts["crt.css"])},
+        alone=True,
+    )
+    head, _, tail = render("bisect.html", site=site, view=view).rpartition("</body>")
+    body = "".join(_script(texts[name]) for name in ("plotly.min.js", "crt.js", "bisect.js"))
+    return f"{head}{body}</body>{tail}".encode("utf-8", "backslashreplace")
 
 
 def _page(path: str, html: str) -> Markup:

@@ -50,6 +50,7 @@ class SiteView:
     version: str  # of crt
     assets: dict[str, str]  # file in static/ -> its name with a token that changes with its content
     inline: dict[str, str] | None = None  # the texts of the assets, where the page has to stand alone
+    alone: bool = False  # there is no other page to go to
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

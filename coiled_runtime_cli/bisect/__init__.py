@@ -1,0 +1,1 @@
+"""Find the commit, release or package that changed a measurement: candidates, their environments, probes, and the loop."""

@@ -1,0 +1,277 @@
+"""All that a bisection needs to measure: projects read, environments made, worktrees at hand, and one callable that measures."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import sys
+import threading
+from dataclasses import dataclass, replace
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from coiled_runtime_cli import bench, clusters, environments, git, session, suites
+from coiled_runtime_cli.bisect import benches, projects
+from coiled_runtime_cli.bisect.candidates import Clone, commits_of
+from coiled_runtime_cli.bisect.plan import COMMITS, PACKAGES
+from coiled_runtime_cli.bisect.probes import COMMAND_METRICS, CommandProbe, Rules, TestProbe
+from coiled_runtime_cli.bisect.record import short
+from coiled_runtime_cli.bisect.workshop import Part, Workshop
+from coiled_runtime_cli.core.nearest import unknown
+from coiled_runtime_cli.errors import ToolError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from sqlalchemy import Engine
+
+    from coiled_runtime_cli.bisect.plan import Plan
+    from coiled_runtime_cli.bisect.record import Record
+    from coiled_runtime_cli.config import Config
+
+#: What the suites need in any environment.
+BASE = ("dask[dataframe]", "distributed", "numpy", "pandas", "pyarrow", "pytest")
+
+#: Units of measures that are none of a number of seconds.
+_UNITS = {"average_memory": "B", "peak_memory": "B", "scheduler_memory_max": "B", "scheduler_cpu_avg": "", "stdout": ""}
+
+
+@dataclass(slots=True)
+class Rig:
+    """``measure`` runs a candidate once; ``bench`` has candidates ready, and knows what has been built."""
+
+    measure: TestProbe | CommandProbe
+    bench: benches.Commits | benches.Environments
+    stop: threading.Event
+    modules: dict[str, tuple[str, ...]]  # of each repository: the folders of its package
+    notes: tuple[str, ...] = ()
+
+    def close(self) -> None:
+        self.bench.close()
+
+
+@contextlib.contextmanager
+def held(record: Record) -> Iterator[None]:
+    """Keep a second crt from going on with the same bisection. Raises UsageError."""
+    try:
+        import fcntl
+    except ImportError:  # Windows has no flock
+        yield
+        return
+    with record.log("lock").open("w") as stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise UsageError(f"another crt is running the bisection {short(record.bisection)}") from error
+        yield
+
+
+def unit_of(metric: str) -> str:
+    return _UNITS.get(metric, "s")
+
+
+def clones_of(plan: Plan) -> list[Clone]:
+    return [Clone(name, git.Repository(Path(folder))) for name, folder in plan.repositories]
+
+
+def cache_of(settings: Config) -> Path:
+    return settings.environments / "bisect"
+
+
+def settings_of(plan: Plan, settings: Config) -> Config:
+    """The settings of the probes' sessions."""
+    chosen = replace(settings, scale=plan.scale or settings.scale, cluster=plan.cluster or settings.cluster)
+    return replace(chosen, suites=Path(plan.suites)) if plan.suites else chosen
+
+
+def selection_of(plan: Plan, settings: Config) -> bench.Selection:
+    """The benchmark. Raises UsageError where there is none of that name."""
+    assert plan.target is not None
+    arguments = suites.select(settings.suites, names=[], node_ids=[plan.target], here=Path(plan.folder))
+    if len(arguments) > 1:
+        raise UsageError(f"{plan.target} is in {len(arguments)} files", hint=f"name one: {', '.join(arguments[:2])}")
+    return bench.Selection(arguments=arguments)
+
+
+def check(plan: Plan, settings: Config) -> None:
+    """What can be known to be wrong before anything is built. Raises UsageError."""
+    if plan.command:
+        if plan.metric not in {*COMMAND_METRICS, "failure"}:
+            raise UsageError(unknown("metric of a command", plan.metric, COMMAND_METRICS))
+        program = plan.command[0]
+        if shutil.which(program) is None and not (Path(plan.folder) / program).exists():
+            raise UsageError(f"no program {program}")
+    else:
+        selection_of(plan, settings)
+        session.prepare(settings, parallel=plan.jobs)
+    if plan.jobs > 1:
+        _cores(plan, settings)
+
+
+def _cores(plan: Plan, settings: Config) -> tuple[tuple[int, ...], ...]:
+    """The cores of each job; () is all of them. Raises UsageError where jobs on this machine would share one."""
+    if plan.jobs == 1:
+        return ((),)
+    local = bool(plan.command) or session.prepare(settings)[1].kind == "local"
+    if not local:
+        return ((),) * plan.jobs
+    if not hasattr(os, "sched_getaffinity"):
+        raise UsageError("--jobs: this system cannot give each probe cores of its own", hint="--jobs 1")
+    there = sorted(os.sched_getaffinity(0))
+    each = len(there) // plan.jobs
+    if each < 1:
+        raise UsageError(
+            f"--jobs {plan.jobs}: this machine has {len(there)} cores, and probes that share one disturb each other",
+            hint=f"--jobs {len(there)} at most, or --cluster coiled, where each probe has a cluster of its own",
+        )
+    return tuple(tuple(there[number * each : (number + 1) * each]) for number in range(plan.jobs))
+
+
+def make(
+    plan: Plan,
+    record: Record,
+    settings: Config,
+    engine: Engine,
+    *,
+    tell: Callable[[str], None],
+    command: tuple[str, ...],
+) -> Rig:
+    """Read the projects, make the environment, and put the probe together. Raises CrtErrors."""
+    stop = threading.Event()
+    settings = settings_of(plan, settings)
+    notes: list[str] = []
+    modules: dict[str, tuple[str, ...]] = {}
+    python: Path | None = None
+    chosen: benches.Commits | benches.Environments
+    candidates = record.bisection.candidates
+    if plan.kind == COMMITS:
+        parts = _parts(plan, record, settings, tell, notes)
+        modules = {
+            each.name: tuple(f"{each.project.root}/{name}".lstrip("/") for name in each.project.modules)
+            for each in parts
+        }
+        if plan.environment:
+            tell("the environment")
+            python = _environment(plan, parts, record, settings)
+        chosen = benches.Commits(
+            Workshop(
+                parts,
+                python=python or _callers_python(plan),
+                python_version=environments.version_of(python or _callers_python(plan)),
+                cache=cache_of(settings),
+                key=short(record.bisection),
+                install_command=plan.install_command,
+            ),
+            candidates,
+        )
+    else:
+        releases = plan.kind != PACKAGES
+        base = BASE if plan.target is not None and releases else ()
+        watched = [plan.package] if plan.package else list(dict.fromkeys(each.name for each in candidates[1:]))
+        chosen = benches.Environments(
+            candidates,
+            beside=[*(each for each in base if _bare(each) not in watched), *plan.with_] if releases else (),
+            watched=[each for each in watched if each],
+            resolve=releases,
+            python=plan.python,
+            cache=settings.environments,
+            folder=Path(plan.folder),
+            as_of=plan.as_of,
+        )
+    rules = Rules(
+        metric=plan.metric,
+        timeout=plan.timeout,
+        late_is_bad=plan.timeout is not None,
+        failure_is_bad=plan.failure_is_bad,
+    )
+    cores = _cores(plan, settings)
+    measure: TestProbe | CommandProbe
+    if plan.command:
+        measure = CommandProbe(
+            chosen,
+            record,
+            rules,
+            command=plan.command,
+            folder=Path(plan.folder),
+            python=python,
+            stop=stop,
+            cores=cores,
+        )
+    else:
+        clusters.check(session.prepare(settings, parallel=plan.jobs)[1], elsewhere=True)
+        measure = TestProbe(
+            chosen,
+            record,
+            rules,
+            selection=selection_of(plan, settings),
+            settings=settings,
+            engine=engine,
+            python=python,
+            command=command,
+            stop=stop,
+            cores=cores,
+        )
+    return Rig(measure, chosen, stop, modules, tuple(notes))
+
+
+def _bare(requirement: str) -> str:
+    return environments.normal(requirement.partition("[")[0])
+
+
+def _parts(plan: Plan, record: Record, settings: Config, tell: Callable[[str], None], notes: list[str]) -> list[Part]:
+    cache = cache_of(settings)
+    ends = [commits_of(record.bisection.candidates[index]) for index in (0, -1)]
+    parts = []
+    for clone in clones_of(plan):
+        tell(f"reading {clone.name}")
+        source = projects.mirror(clone.repository, cache)
+        read = [projects.read_project(source, commits[clone.name], python=plan.python, cache=cache) for commits in ends]
+        newest = read[-1]
+        if not all(each.pure for each in read):
+            newest = replace(newest, pure=False)
+        if newest.note is not None:
+            notes.append(f"{clone.name}: {newest.note}")
+        parts.append(Part(clone.name, source, newest))
+    return parts
+
+
+def _environment(plan: Plan, parts: Sequence[Part], record: Record, settings: Config) -> Path:
+    """An interpreter with all that the candidates stand on, without them: as of the day of the bad end, unless told otherwise."""
+    if plan.python is not None and not plan.with_ and _is_environment(plan.python):
+        return Path(plan.python).absolute()
+    wanted = benches.base_requirements(
+        [each.project for each in parts], base=BASE if plan.target is not None else (), with_=plan.with_
+    )
+    as_of = plan.as_of
+    if as_of is None:
+        end = clones_of(plan)[0].repository.commit(record.bisection.candidates[-1].name)
+        as_of = datetime.fromtimestamp(end.committed, timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+    locked = environments.lock(
+        wanted,
+        python=plan.python,
+        folder=Path(plan.folder),
+        prefer=environments.preferences(),
+        as_of=None if as_of == "today" else as_of,
+    )
+    own = {each.project.name for each in parts}
+    # what another package has brought along of the projects is laid over, and need not be there
+    locked = tuple(line for line in locked if _bare(line.partition("==")[0].partition(" @")[0]) not in own)
+    return environments.build(locked, python=plan.python, cache=settings.environments)
+
+
+def _is_environment(python: str) -> bool:
+    """Whether it is the interpreter of an environment that is there, to be used as it is."""
+    return (Path(python).parent.parent / "pyvenv.cfg").is_file()
+
+
+def _callers_python(plan: Plan) -> Path:
+    """The Python that a command finds: the first of PATH, as the caller has it."""
+    for name in (plan.python, "python", "python3"):
+        found = shutil.which(name) if name else None
+        if found is not None:
+            return Path(found)
+    if plan.command:
+        raise ToolError("no python is on PATH", hint="--python names one")
+    return Path(sys.executable)
