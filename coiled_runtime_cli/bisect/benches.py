@@ -134,7 +134,7 @@ def base_requirements(
     own = {each.name for each in projects}
     found: list[str] = []
     wanted: dict[str, set[str]] = {each.name: set(extras) for each in projects}
-    for line in base:
+    for line in (*base, *with_):
         name = _parsed(line)
         if name is not None and environments.normal(name.name) in own:
             wanted[environments.normal(name.name)] |= name.extras
@@ -152,7 +152,7 @@ def base_requirements(
                 continue
             requirement.marker = None
             found.append(str(requirement))
-    return [*found, *with_]
+    return found
 
 
 def _parsed(line: str) -> Requirement | None:

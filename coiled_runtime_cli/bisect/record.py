@@ -109,7 +109,7 @@ class Record:
             status=answer.status,
             culprits=tuple(first + each for each in answer.candidates) if answer.status == "found" else (),
             confidence=round(answer.confidence, 9) if answer.status != "no-change" else None,
-            effect=answer.effect,
+            effect=answer.effect if self.bisection.metric != "failure" else None,  # it passes, or it does not
             message=answer.reason or None,
         )
         with self._lock:

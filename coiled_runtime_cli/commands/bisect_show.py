@@ -262,6 +262,8 @@ class View:
 
     def _left(self, search: Search) -> str:
         found = forecast.runs_left(search)
+        if found is None:
+            return f"the ends do not differ yet; {search.until_none} runs more at most will say"
         told = f"about {found.mean:.0f} runs left ({found.low:.0f} to {found.high:.0f})"
         if self._took:
             middle = sorted(self._took)[len(self._took) // 2]

@@ -42,7 +42,8 @@ def effect_text(effect: Effect | None) -> str:
     text = ratio_text(effect.ratio)
     if effect.low is None or effect.high is None:
         return text
-    return f"{text} ({ratio_text(effect.low)} to {ratio_text(effect.high)})"
+    ends = ratio_text(effect.low), ratio_text(effect.high)
+    return text if ends == (text, text) else f"{text} ({ends[0]} to {ends[1]})"
 
 
 def percent(probability: float | None) -> str:
@@ -214,6 +215,8 @@ def levels_text(bisection: Bisection) -> str:
     found = [_middle(bisection, each) for each in (0, last)]
     if found[0] is None or found[1] is None:
         return ""
+    if bisection.metric == "failure":
+        return ", ".join("passes" if each == 1 else "fails" for each in found)
     return f"{value_text(found[0], bisection.unit, 1.0)}, {value_text(found[1], bisection.unit, 1.0)}"
 
 
@@ -258,12 +261,11 @@ def replay_log(bisection: Bisection) -> str:
     measured = {each.candidate for each in bisection.probes if each.outcome == "measured"}
     stepped = {each.candidate for each in bisection.probes if each.outcome != "measured"} - measured
     last = len(bisection.candidates) - 1
+    # git narrows its range with each line: the outermost come first
+    inner = sorted(measured - {0, last})
     verdicts = {last: "bad", 0: "good"}
-    for place in sorted(measured - {0, last}):
-        if sums[place] < 0.01:
-            verdicts[place] = "good"
-        elif sums[place] > 0.99:
-            verdicts[place] = "bad"
+    verdicts |= {place: "good" for place in inner if sums[place] < 0.01}
+    verdicts |= {place: "bad" for place in reversed(inner) if sums[place] > 0.99}
     for place in stepped - {0, last}:
         verdicts[place] = "skip"
     for place, word in verdicts.items():

@@ -30,12 +30,14 @@ class Forecast:
     high: float
 
 
-def runs_left(search: Search) -> Forecast:
-    """From a search as it stands."""
+def runs_left(search: Search) -> Forecast | None:
+    """From a search as it stands; None as long as the ends do not differ, and there may be nothing to search for."""
     belief = search.belief
     counts = belief.count(0), belief.count(search.last)
     if min(counts) < FEWEST:
         return runs_needed(search.last, done=sum(counts))
+    if search.apart() < APART:
+        return None
     posterior = belief.posterior()
     known = posterior[posterior > 0]
     entropy = float(-(known * np.log2(known)).sum())

@@ -203,16 +203,16 @@ class Search:
                 return asks
         if min(self.belief.count(0), self.belief.count(self.last)) < FEWEST:
             return self._run_of_the_ends()  # each build is one measurement now
-        if min(self.belief.count(0), self.belief.count(self.last)) > self._most and self._apart() < APART:
+        if min(self.belief.count(0), self.belief.count(self.last)) > self._most and self.apart() < APART:
             return self._none()  # chance had parted the ends
         members, sure = self._likeliest()
-        if sure >= self._confidence and self._apart() >= APART and self._holds(members):
+        if sure >= self._confidence and self.apart() >= APART and self._holds(members):
             return Answer("found", members, sure, effect=self._effect(members))
         if self._max_runs is not None and self.runs >= self._max_runs:
             return self._open(f"{self.runs} runs were made, as many as were allowed")
         if sure >= min(_LIKELY, self._confidence):
             if (
-                self._apart() < APART
+                self.apart() < APART
             ):  # the ends had seemed to differ by more than they do: first they are looked at again
                 return self._run_of_the_ends()
             if self._verify and not self._holds(members):
@@ -227,13 +227,18 @@ class Search:
             return Answer("inconclusive", tuple(range(1, self.last + 1)), 1.0, reason)
         return self._open(reason)
 
+    @property
+    def until_none(self) -> int:
+        """Runs after which ends that do not differ are said not to."""
+        return max(0, 2 * self._most - self.belief.count(0) - self.belief.count(self.last))
+
     # --- the ends
 
     def _calibration(self) -> list[Ask] | Answer | None:
         counts = self.belief.count(0), self.belief.count(self.last)
         if min(counts) < FEWEST:
             return self._run_of_the_ends()
-        apart = self._apart()
+        apart = self.apart()
         if apart >= APART:
             if self._shift() < self._min_effect or self._rise() * self.direction < 0:
                 return self._none()
@@ -254,7 +259,7 @@ class Search:
     def _none(self) -> Answer:
         effect = self._effect_of(self.belief.values(0), self.belief.values(self.last))
         runs = self.belief.count(0) + self.belief.count(self.last)
-        apart = self._apart()
+        apart = self.apart()
         reason = f"the ends differ by {apart:.1f} standard errors after {runs} runs of them"
         if apart >= APART and self._rise() * self.direction < 0:
             reason = "the change goes the other way"
@@ -268,8 +273,8 @@ class Search:
         """By how much (in logarithms) the ends differ."""
         return abs(self._rise())
 
-    def _apart(self) -> float:
-        """By how many standard errors the ends differ."""
+    def apart(self) -> float:
+        """By how many standard errors the ends differ, so far."""
         return self._shift() / (self.belief.noise * math.sqrt(sum(1 / len(each) for each in self._ends())))
 
     def _ends(self) -> list[Floats]:

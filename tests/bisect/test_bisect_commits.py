@@ -1,0 +1,209 @@
+"""`crt bisect` of commands, on real clones with real git."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+import slowpoke
+
+
+def bisect(crt, repository, *flags, metric="stdout", good="v0", bad="v1", command=None, code=0):
+    (crt.folder / "repro.py").write_text(slowpoke.COMMAND)
+    ends = [*(["--good", good] if good else []), *(["--bad", bad] if bad else [])]
+    done = crt.run(
+        "bisect", *ends, "--repo", repository.folder, "--metric", metric, "--format", "json", *flags,
+        "--", *(command or [sys.executable, "repro.py"]),
+    )  # fmt: skip
+    assert done.returncode == code, done.stderr[-3000:]
+    assert "Traceback" not in done.stderr
+    return json.loads(done.stdout) if done.stdout.strip() else None, done.stderr
+
+
+def status(repository):
+    return repository.git("status", "--porcelain", "--ignored"), repository.git("worktree", "list"), repository.git("branch", "-a")
+
+
+def test_a_slow_commit_among_64_is_named_with_its_effect(crt):
+    repository = slowpoke.with_a_slow_commit(crt.folder / "the clone", 64, 41)
+    before = status(repository)
+    found, _ = bisect(crt, repository)
+    assert found["status"] == "found"
+    assert found["culprit"]["commit"] == repository.hashes[41]
+    assert found["culprit"]["subject"] == "change 41"
+    assert found["culprit"]["author"] == "A. U. Thor"
+    assert found["effect"]["low"] < 4 < found["effect"]["high"] * 1.3
+    assert found["confidence"] >= 0.99
+    assert found["runs"] <= 25
+    assert found["builds"] == 0  # pure Python is switched
+    purposes = {each["purpose"] for each in found["probes"]}
+    assert purposes == {"calibrate", "search", "verify"}
+    assert status(repository) == before  # the user's clone is read, and nothing else
+    shown = crt.run("bisect", "--show", found["id"][-8:], "--replay", "log.txt", "--page", "page.html")
+    assert shown.returncode == 0, shown.stderr
+    assert repository.hashes[41][:12] in shown.stdout
+    assert "Plotly" in (crt.folder / "page.html").read_text()
+    repository.git("bisect", "replay", str(crt.folder / "log.txt"))
+    assert repository.git("rev-parse", "bisect/bad") == repository.hashes[41]
+    repository.git("bisect", "reset")
+    listed = crt.run("bisect", "--list")
+    assert "found" in listed.stdout
+    assert repository.hashes[41][:10] in listed.stdout
+
+
+def test_an_allocation_is_found_by_the_memory_of_all_processes(crt):
+    repository = slowpoke.Repository(crt.folder / "clone")
+    for number in range(13):
+        repository.commit(memory=(1 << 20) if number < 5 else (80 << 20), seconds=0.1)
+    command = [sys.executable, "-c", "import subprocess, sys; subprocess.run([sys.executable, 'repro.py'], check=True)"]
+    found, _ = bisect(
+        crt, repository, metric="peak_memory", good=repository.hashes[0], bad="HEAD", command=command
+    )
+    assert found["culprit"]["commit"] == repository.hashes[5]
+    assert found["unit"] == "B"
+    assert found["effect"]["ratio"] > 2
+
+
+def test_commits_that_do_not_run_are_stepped_over_and_the_answer_is_a_set(crt):
+    repository = slowpoke.with_a_slow_commit(crt.folder / "clone", 16, 8, breaks=(7, 8, 9))
+    found, errors = bisect(crt, repository)
+    assert found["status"] == "found"
+    assert found["culprit"] is None
+    assert [each["commit"] for each in found["culprits"]] == repository.hashes[7:11]
+    failed = [each for each in found["probes"] if each["outcome"] == "failed"]
+    assert failed
+    assert "this commit is broken" in failed[0]["message"]
+    assert "ImportError" in Path(failed[0]["log"]).with_name("errors.log").read_text()
+
+
+def test_a_compiled_project_is_built_once_a_commit_and_what_does_not_build_is_skipped_with_its_log(crt):
+    repository = slowpoke.with_a_slow_commit(crt.folder / "clone", 12, 6, broken=(3, 9), compiled=True)
+    found, _ = bisect(crt, repository)
+    assert found["culprit"]["commit"] == repository.hashes[6]
+    measured = {each["candidate"] for each in found["probes"] if each["purpose"] != "verify" and each["outcome"] == "measured"}
+    assert found["builds"] == len(measured) + 4  # and two of each side, afresh
+    skipped = [each for each in found["probes"] if each["outcome"] == "unbuildable"]
+    assert all("this commit does not build" in Path(each["log"]).read_text() for each in skipped)
+    again, _ = bisect(crt, repository)
+    assert again["culprit"] == found["culprit"]
+    assert again["builds"] <= 4 + len({each["candidate"] for each in again["probes"]} - measured)
+
+
+@pytest.mark.slow
+def test_what_a_build_adds_is_there_after_a_switch_too(crt):
+    repository = slowpoke.with_a_slow_commit(crt.folder / "clone", 3, 2)
+    (crt.folder / "generated.py").write_text(
+        "import slowpoke._generated, importlib.metadata\n"
+        "assert importlib.metadata.version('slowpoke') == '1.0'\n" + slowpoke.COMMAND
+    )
+    found, _ = bisect(crt, repository, command=[sys.executable, "generated.py"])
+    assert found["culprit"]["commit"] == repository.hashes[2]
+
+
+def test_a_command_that_imports_something_else_is_no_measurement(crt):
+    repository = slowpoke.with_a_slow_commit(crt.folder / "clone", 4, 2)
+    (crt.folder / "slowpoke.py").write_text("def work(): pass\n")  # python puts a script's folder first
+    _, errors = bisect(crt, repository, code=3)
+    assert f"slowpoke was imported from {crt.folder / 'slowpoke.py'}" in errors
+    (crt.folder / "slowpoke.py").unlink()
+    _, errors = bisect(crt, repository, code=3, command=[sys.executable, "-c", "print(1)"])
+    assert "no Python below the command imported slowpoke" in errors
+
+
+def test_two_repositories_go_along_with_each_other_and_either_may_have_the_culprit(crt):
+    first = slowpoke.Repository(crt.folder / "slowpoke")
+    second = slowpoke.Repository(crt.folder / "helper", "helper")
+    for number in range(13):
+        first.commit(moment=slowpoke.BEGAN + number * 7200)
+        second.commit(moment=slowpoke.BEGAN + number * 7200 + 3600, seconds=0.02 if number < 7 else 0.1)
+    (crt.folder / "both.py").write_text(
+        "import time, slowpoke, helper\n"
+        "assert helper.NUMBER in (slowpoke.NUMBER, slowpoke.NUMBER - 1), (helper.NUMBER, slowpoke.NUMBER)\n"
+        "began = time.perf_counter()\nslowpoke.work()\nhelper.work()\nprint(time.perf_counter() - began)\n"
+    )
+    found, _ = bisect(
+        crt, first, "--with-repo", second.folder,
+        good=first.hashes[2], bad="HEAD", command=[sys.executable, "both.py"],
+    )  # fmt: skip
+    assert found["culprit"]["repository"] == "helper"
+    assert found["culprit"]["commit"] == second.hashes[7]
+    assert found["culprit"]["with"] == {"slowpoke": first.hashes[7]}
+    assert len(found["candidates"]) == 21  # of the first 2 (the good end) to 12, of the other 2 to 11
+
+
+@pytest.mark.slow
+def test_without_a_good_end_it_goes_back_through_the_tags(crt):
+    repository = slowpoke.Repository(crt.folder / "clone")
+    for number in range(17):
+        repository.commit(seconds=0.02 if number < 6 else 0.08, tag=f"v{number // 4}" if number % 4 == 0 else None)
+    found, errors = bisect(crt, repository, good=None, bad=None)
+    assert "no good end was named" in errors
+    assert found["culprit"]["commit"] == repository.hashes[6]
+    assert [each["status"] for each in found["changes"]] == ["no-change", "no-change", "found"]  # v3 and v2 are as slow
+
+
+@pytest.mark.slow
+def test_a_fix_is_found_from_the_older_bad_end_to_the_newer_good_one(crt):
+    repository = slowpoke.with_a_slow_commit(crt.folder / "clone", 8, 5, seconds=(0.08, 0.02))
+    _, errors = bisect(crt, repository, good="v1", bad="v0", code=2)
+    assert "--find-fix" in errors
+    found, _ = bisect(crt, repository, "--find-fix", good="v1", bad="v0")
+    assert found["culprit"]["commit"] == repository.hashes[5]
+    assert found["effect"]["ratio"] < 1
+    none, _ = bisect(crt, repository, code=5)
+    assert none["status"] == "no-change"
+    assert none["message"] == "the change goes the other way"
+
+
+def test_failing_is_a_verdict_only_where_it_is_asked_for(crt):
+    repository = slowpoke.with_a_slow_commit(crt.folder / "clone", 9, 99, breaks=range(4, 10))
+    _, errors = bisect(crt, repository, code=3)
+    assert "the bad end fails" in errors
+    (crt.folder / "repro.py").write_text("import slowpoke")
+    done = crt.json(
+        "bisect", "--good", "v0", "--bad", "v1", "--repo", repository.folder, "--on-failure", "bad",
+        "--format", "json", "--", sys.executable, "repro.py",
+    )  # fmt: skip
+    assert done["culprit"]["commit"] == repository.hashes[4]
+
+
+@pytest.mark.slow
+def test_what_takes_longer_than_allowed_is_bad(crt):
+    repository = slowpoke.with_a_slow_commit(crt.folder / "clone", 8, 3, seconds=(0.01, 60))
+    found, _ = bisect(crt, repository, "--timeout", "1s", metric="duration")
+    assert found["culprit"]["commit"] == repository.hashes[3]
+    assert found["effect"]["ratio"] > 3
+
+
+@pytest.mark.slow
+def test_every_change_is_named_on_request(crt):
+    repository = slowpoke.Repository(crt.folder / "clone")
+    for number in range(15):
+        repository.commit(seconds=0.03 if number < 4 else 0.07 if number < 10 else 0.2)
+    found, _ = bisect(crt, repository, "--all", "--min-effect", "30%", good=repository.hashes[0], bad="HEAD")
+    named = {each["culprits"][0]["commit"] for each in found["changes"] if each["status"] == "found"}
+    assert named == {repository.hashes[4], repository.hashes[10]}
+
+
+def test_a_budget_ends_it_without_an_answer(crt):
+    repository = slowpoke.with_a_slow_commit(crt.folder / "clone", 32, 20)
+    found, _ = bisect(crt, repository, "--max-runs", "7", code=5)
+    assert found["status"] == "inconclusive"
+    assert found["culprit"] is None
+    assert "7 runs were made" in found["message"]
+    assert found["runs"] <= 8
+
+
+@pytest.mark.slow
+def test_old_pythons_run_the_candidates_too(crt):
+    python = next((each for each in ("python3.8", "python3.9") if subprocess.run(["which", each]).returncode == 0), None)
+    found = sorted(Path.home().glob(".pyenv/versions/3.[89].*/bin/python"))
+    interpreter = str(found[0]) if found else python
+    if interpreter is None:
+        pytest.skip("no Python 3.8 or 3.9 is installed")
+    repository = slowpoke.with_a_slow_commit(crt.folder / "clone", 6, 3)
+    answer, _ = bisect(crt, repository, command=[interpreter, "repro.py"])
+    assert answer["culprit"]["commit"] == repository.hashes[3]

@@ -1,0 +1,155 @@
+"""A bisection that is killed, interrupted, or left without room goes on where it was."""
+
+import json
+import os
+import random
+import signal
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+import slowpoke
+
+#: Notes, at its very end, that it has run.
+COUNTED = slowpoke.COMMAND + "open('count.txt', 'a').write(f'{slowpoke.NUMBER}\\n')\n"
+
+
+def command(crt, repository, *flags):
+    (crt.folder / "repro.py").write_text(COUNTED)
+    return [
+        "bisect", *flags, "--good", "v0", "--bad", "v1", "--repo", repository.folder, "--metric", "stdout",
+        "--format", "json", "--", sys.executable, "repro.py",
+    ]  # fmt: skip
+
+
+def counted(crt):
+    file = crt.folder / "count.txt"
+    return len(file.read_text().splitlines()) if file.exists() else 0
+
+
+def probes(crt):
+    rows = crt.rows("select document from bisection")
+    return [each for (document,) in rows for each in json.loads(document)["probes"]]
+
+
+def until(condition, seconds=60):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def finish(crt):
+    done = crt.run("bisect", "--resume", "--format", "json")
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def test_ctrl_c_keeps_what_was_measured_and_says_how_to_go_on(crt):
+    repository = slowpoke.with_a_slow_commit(crt.folder / "clone", 16, 9)
+    running = crt.start(*command(crt, repository), start_new_session=True)
+    until(lambda: counted(crt) >= 3)
+    running.send_signal(signal.SIGINT)
+    _, errors = running.communicate(timeout=60)
+    assert running.returncode == 130
+    assert "crt bisect --resume" in errors
+    assert "Traceback" not in errors
+    known = len(probes(crt))
+    assert known >= 2
+    found = finish(crt)
+    assert found["culprit"]["commit"] == repository.hashes[9]
+    assert counted(crt) == sum(each["outcome"] == "measured" for each in found["probes"])
+    done = crt.run("bisect", "--resume")
+    assert done.returncode == 2
+    assert "no bisection is open" in done.stderr
+
+
+def test_a_finished_run_that_crt_did_not_live_to_note_is_not_made_again(crt):
+    repository = slowpoke.with_a_slow_commit(crt.folder / "clone", 4, 2, seconds=(0.4, 0.9))
+    running = crt.start(*command(crt, repository))
+    until(lambda: counted(crt) == 2)
+    # stopped while the third runs: what is started goes on to its end, and crt never hears of it
+    until(lambda: len(probes(crt)) == 2)
+    time.sleep(0.2)
+    os.kill(running.pid, signal.SIGSTOP)
+    until(lambda: counted(crt) == 3)
+    time.sleep(0.5)
+    os.kill(running.pid, signal.SIGKILL)
+    running.communicate()
+    assert len(probes(crt)) == 2
+    found = finish(crt)
+    assert found["culprit"]["commit"] == repository.hashes[2]
+    assert counted(crt) == len(found["probes"])
+
+
+@pytest.mark.slow
+def test_killed_again_and_again_it_measures_nothing_twice(crt):
+    repository = slowpoke.with_a_slow_commit(crt.folder / "clone", 48, 31, seconds=(0.1, 0.25))
+    chance = random.Random(7)
+    running = crt.start(*command(crt, repository))
+    kills = 0
+    while True:
+        try:
+            running.communicate(timeout=chance.uniform(1.0, 4.0))
+        except Exception:  # noqa: BLE001 - it still runs
+            running.kill()
+            running.communicate()
+            kills += 1
+            running = crt.start("bisect", "--resume", "--format", "json")
+            continue
+        break
+    assert running.returncode in {0, 2}, kills  # 2: it had just ended when it was killed
+    (document,) = crt.json("bisect", "--list", "--format", "json")["bisections"]
+    assert document["status"] == "found"
+    assert document["culprit"]["commit"] == repository.hashes[31]
+    measured = sum(each["outcome"] == "measured" for each in document["probes"])
+    assert kills >= 3
+    assert counted(crt) == measured, kills
+
+
+def test_a_second_crt_does_not_take_part(crt):
+    repository = slowpoke.with_a_slow_commit(crt.folder / "clone", 4, 2, seconds=(0.5, 1))
+    running = crt.start(*command(crt, repository))
+    until(lambda: counted(crt) >= 1)
+    other = crt.run("bisect", "--resume")
+    assert other.returncode == 2
+    assert "another crt is running the bisection" in other.stderr
+    running.send_signal(signal.SIGINT)
+    running.communicate(timeout=60)
+
+
+def test_nothing_is_left_running_when_crt_is_killed(crt):
+    repository = slowpoke.with_a_slow_commit(crt.folder / "clone", 4, 2, seconds=(600, 600))
+    running = crt.start(*command(crt, repository))
+    mark = str(crt.folder / "repro.py")
+
+    def there():
+        found = []
+        for each in Path("/proc").glob("[0-9]*"):
+            try:
+                if (each / "cwd").resolve() == crt.folder and b"repro.py" in (each / "cmdline").read_bytes():
+                    found.append(each)
+            except OSError:
+                continue
+        return [each for each in found if int(each.name) != running.pid]
+
+    until(lambda: len(there()) == 1)
+    running.kill()
+    running.communicate()
+    until(lambda: not there(), 20)
+    assert mark
+
+
+def test_prune_removes_what_can_be_made_again_and_nothing_of_an_open_one(crt):
+    repository = slowpoke.with_a_slow_commit(crt.folder / "clone", 6, 2)
+    assert crt.run(*command(crt, repository)).returncode == 0
+    cache = Path(crt.environment["XDG_CACHE_HOME"]) / "crt" / "environments" / "bisect"
+    assert any((cache / "worktrees").iterdir())
+    done = crt.run("bisect", "--prune")
+    assert done.returncode == 0
+    assert "removed" in done.stdout
+    assert not (cache / "worktrees").exists()
+    assert crt.run(*command(crt, repository)).returncode == 0
