@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from coiled_runtime_cli.bisect.candidates import commits_of
 from coiled_runtime_cli.bisect.plan import Plan
 from coiled_runtime_cli.bisect.probes import CommandProbe
-from coiled_runtime_cli.bisect.workshop import Ready
 from coiled_runtime_cli.db import bisections, queries
 
 if TYPE_CHECKING:
@@ -25,16 +24,12 @@ def take_up(plan: Plan, record: Record, rig: Rig, engine: Engine) -> int:
     def judge(begun: Probe) -> Probe | None:
         assert begun.session is not None
         if isinstance(rig.measure, CommandProbe):
-            place = record.log(begun.session)
-            if not (place / "result.json").exists():
-                return None
-            found = rig.measure.judged(begun, place, Ready())
-        else:
-            value = queries.measured_in_session(engine, begun.session, plan.metric)
-            if value is None or not _is_of(value, record, rig, begun.candidate):
-                return None
-            found = replace(begun, outcome="measured", value=value.value, run=value.uuid)
-        return replace(found, message=None) if found.outcome == "measured" else None
+            found = rig.measure.judged_later(begun, record.log(begun.session))
+            return replace(found, message=None) if found is not None and found.outcome == "measured" else None
+        value = queries.measured_in_session(engine, begun.session, plan.metric)
+        if value is None or not _is_of(value, record, rig, begun.candidate):
+            return None
+        return replace(begun, outcome="measured", value=value.value, run=value.uuid, message=None)
 
     return record.take_up(judge)
 

@@ -324,6 +324,7 @@ class CommandProbe(_Probing):
             "timeout": self._rules.timeout,
             "parent": os.getpid(),
             "variables": variables,
+            "imports": [[name, str(root)] for name, root, _ in ready.imports],
         }
         (place / "request.json").write_text(json.dumps(request))
         child = process.Child(
@@ -341,10 +342,19 @@ class CommandProbe(_Probing):
             child.wait(_ENDING)
             child.kill_group()
             raise
-        return self.judged(begun, place, ready)
+        return self._judged(begun, place, ready)
 
-    def judged(self, begun: Probe, place: Path, ready: Ready | None) -> Probe:
-        """What a command's files say of how it ended; ``ready`` None: what it imported has to be believed."""
+    def judged_later(self, begun: Probe, place: Path) -> Probe | None:
+        """As :meth:`_judged`, of a command that ended when crt was gone; None where it did not end."""
+        if not (place / "result.json").exists():
+            return None
+        request = json.loads((place / "request.json").read_text())
+        # which commit the worktree was at is known by now to git alone; that it was imported from there can be seen
+        imports = tuple((name, Path(root), None) for name, root in request["imports"])
+        return self._judged(begun, place, Ready(imports=imports))
+
+    def _judged(self, begun: Probe, place: Path, ready: Ready) -> Probe:
+        """What a command's files say of how it ended."""
         try:
             result = json.loads((place / "result.json").read_text())
         except (OSError, ValueError):
@@ -362,7 +372,7 @@ class CommandProbe(_Probing):
             if code == -9:  # out of memory, or somebody's kill: tried again
                 return replace(begun, message=message)
             return self._failed(begun, message)
-        wrong = None if ready is None else _wrong_witnesses(ready, place / "imports")
+        wrong = _wrong_witnesses(ready, place / "imports")
         if wrong is not None:
             return replace(begun, outcome="error", message=wrong)
         metric = self._rules.metric

@@ -5,7 +5,7 @@ import subprocess
 import textwrap
 
 #: A build backend within the project: nothing has to be fetched. KIND "compiled" makes a wheel that is not pure.
-BACKEND = '''
+BACKEND = """
 import pathlib, zipfile, base64, hashlib
 
 NAME = {name!r}
@@ -39,7 +39,7 @@ def build_wheel(folder, config_settings=None, metadata_directory=None):
         for name, data in files.items():
             archive.writestr(name, data)
     return wheel
-'''
+"""
 
 PROJECT = """
 [build-system]
@@ -92,7 +92,12 @@ class Repository:
     def git(self, *arguments, moment=None):
         dates = {} if moment is None else {f"GIT_{who}_DATE": f"{moment} +0000" for who in ("AUTHOR", "COMMITTER")}
         done = subprocess.run(
-            ["git", *arguments], cwd=self.folder, env={**os.environ, **dates}, check=True, capture_output=True, text=True
+            ["git", *arguments],
+            cwd=self.folder,
+            env={**os.environ, **dates},
+            check=True,
+            capture_output=True,
+            text=True,
         )
         return done.stdout.strip()
 

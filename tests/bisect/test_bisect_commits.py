@@ -24,7 +24,11 @@ def bisect(crt, repository, *flags, metric="stdout", good="v0", bad="v1", comman
 
 
 def status(repository):
-    return repository.git("status", "--porcelain", "--ignored"), repository.git("worktree", "list"), repository.git("branch", "-a")
+    return (
+        repository.git("status", "--porcelain", "--ignored"),
+        repository.git("worktree", "list"),
+        repository.git("branch", "-a"),
+    )
 
 
 def test_a_slow_commit_among_64_is_named_with_its_effect(crt):
@@ -59,9 +63,7 @@ def test_an_allocation_is_found_by_the_memory_of_all_processes(crt):
     for number in range(13):
         repository.commit(memory=(1 << 20) if number < 5 else (80 << 20), seconds=0.1)
     command = [sys.executable, "-c", "import subprocess, sys; subprocess.run([sys.executable, 'repro.py'], check=True)"]
-    found, _ = bisect(
-        crt, repository, metric="peak_memory", good=repository.hashes[0], bad="HEAD", command=command
-    )
+    found, _ = bisect(crt, repository, metric="peak_memory", good=repository.hashes[0], bad="HEAD", command=command)
     assert found["culprit"]["commit"] == repository.hashes[5]
     assert found["unit"] == "B"
     assert found["effect"]["ratio"] > 2
@@ -69,7 +71,7 @@ def test_an_allocation_is_found_by_the_memory_of_all_processes(crt):
 
 def test_commits_that_do_not_run_are_stepped_over_and_the_answer_is_a_set(crt):
     repository = slowpoke.with_a_slow_commit(crt.folder / "clone", 16, 8, breaks=(7, 8, 9))
-    found, errors = bisect(crt, repository)
+    found, _ = bisect(crt, repository)
     assert found["status"] == "found"
     assert found["culprit"] is None
     assert [each["commit"] for each in found["culprits"]] == repository.hashes[7:11]
@@ -83,7 +85,9 @@ def test_a_compiled_project_is_built_once_a_commit_and_what_does_not_build_is_sk
     repository = slowpoke.with_a_slow_commit(crt.folder / "clone", 12, 6, broken=(3, 9), compiled=True)
     found, _ = bisect(crt, repository)
     assert found["culprit"]["commit"] == repository.hashes[6]
-    measured = {each["candidate"] for each in found["probes"] if each["purpose"] != "verify" and each["outcome"] == "measured"}
+    measured = {
+        each["candidate"] for each in found["probes"] if each["purpose"] != "verify" and each["outcome"] == "measured"
+    }
     assert found["builds"] == len(measured) + 4  # and two of each side, afresh
     skipped = [each for each in found["probes"] if each["outcome"] == "unbuildable"]
     assert all("this commit does not build" in Path(each["log"]).read_text() for each in skipped)
@@ -199,7 +203,9 @@ def test_a_budget_ends_it_without_an_answer(crt):
 
 @pytest.mark.slow
 def test_old_pythons_run_the_candidates_too(crt):
-    python = next((each for each in ("python3.8", "python3.9") if subprocess.run(["which", each]).returncode == 0), None)
+    python = next(
+        (each for each in ("python3.8", "python3.9") if subprocess.run(["which", each]).returncode == 0), None
+    )
     found = sorted(Path.home().glob(".pyenv/versions/3.[89].*/bin/python"))
     interpreter = str(found[0]) if found else python
     if interpreter is None:
