@@ -77,7 +77,8 @@ def commits(clones: Sequence[Clone], good: str, bad: str, *, first_parent: bool 
     Each candidate then has every repository at its last commit of that time. Raises UsageError.
     """
     first, *others = clones
-    start, end = (resolve(first.repository, each) for each in (good, bad))
+    # by their names where they have one: what is wrong is said in the user's words
+    start, end = (each if _date(each) is None else resolve(first.repository, each) for each in (good, bad))
     line = first.repository.line(start, end, first_parent=first_parent)
     if not others:
         return tuple(candidate(first, each) for each in line)
@@ -270,7 +271,11 @@ def _version(requirement: str | None) -> str:
     if requirement is None:
         return "not there"
     match = _EXACT.match(requirement)
-    return match[2] if match is not None else requirement
+    if match is None:
+        return requirement
+    # of an address what says the version: the name of a wheel, or a commit
+    wheel = re.search(r"/[\w.]+-([\w.+!]+)-[^/]*\.whl", match[2])
+    return wheel[1] if wheel is not None else match[2].rpartition("@")[2][:40]
 
 
 def index_versions(name: str, *, python: str | None, early: bool) -> set[Version]:

@@ -8,6 +8,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from coiled_runtime_cli.bisect import loop
+from coiled_runtime_cli.bisect.candidates import border
+from coiled_runtime_cli.bisect.plan import PACKAGES
 from coiled_runtime_cli.core.search import MOST, Search
 
 if TYPE_CHECKING:
@@ -27,8 +29,10 @@ BUILD_COST = 3.0
 _TRIED = 12
 
 
-def search_of(plan: Plan, rig: Rig, first: int, last: int, prior: Sequence[float] | None) -> Search:
-    """The search of a range of candidates."""
+def search_of(
+    plan: Plan, rig: Rig, first: int, last: int, prior: Sequence[float] | None, between: int | None = None
+) -> Search:
+    """The search of a range of candidates; ``between`` is the candidate that is measured first after the ends."""
     mine = prior[first:last] if prior is not None else None
     return Search(
         last - first,
@@ -41,6 +45,7 @@ def search_of(plan: Plan, rig: Rig, first: int, last: int, prior: Sequence[float
         min_effect=math.log1p(plan.min_effect),
         verify=plan.verify,
         most=_TRIED if plan.starts else MOST,
+        first=between - first if between is not None and first < between < last else None,
     )
 
 
@@ -97,7 +102,8 @@ def _search(
     deadline: float | None,
     tell: Callable[[Step, Search, int], None],
 ) -> Verdict:
-    search = search_of(plan, rig, first, last, prior)
+    where = border(record.bisection.candidates) if plan.kind == PACKAGES else None
+    search = search_of(plan, rig, first, last, prior, where)
     is_side = any(each.status == "found" for each in record.bisection.verdicts)  # what is left may go either way
     search.direction = 0 if is_side else direction_of(plan, rig.measure.better)
     loop.replay(search, record.between(first, last))

@@ -99,7 +99,7 @@ class Search:
     ``last`` is the number of the bad end, 0 that of the good one. Costs are in any one unit. ``built`` need no build.
     ``max_runs`` bounds what may be measured in all. ``prior`` are weights of candidates 1 to ``last``. A change of less than
     ``min_effect`` (in logarithms) is none. After ``most`` runs of either end they differ, or they do not.
-    Without ``verify`` the answer is given unverified.
+    ``first`` is the candidate that is asked before all others between the ends. Without ``verify`` the answer is not verified.
     """
 
     def __init__(
@@ -116,6 +116,7 @@ class Search:
         min_effect: float = 0.0,
         verify: bool = True,
         most: int = MOST,
+        first: int | None = None,
     ) -> None:
         if not 0.5 < confidence < 1:
             raise ValueError(f"a confidence is between 0.5 and 1, not {confidence}")
@@ -136,6 +137,7 @@ class Search:
         self._min_effect = min_effect
         self._verify = verify
         self._most = most
+        self._first = first
         self._builds: dict[
             tuple[int, int], list[float]
         ] = {}  # logarithms by candidate and build, in order of first runs
@@ -394,6 +396,8 @@ class Search:
         return Ask(candidate, _RUNS_OF_A_BUILD, purpose, self._new_build(candidate))
 
     def _single(self) -> list[Ask] | Answer:
+        if self._first is not None and not self.belief.count(self._first) and self._first not in self.broken:
+            return [self._or_an_end(self._first, 1)]
         candidate, runs, worth = self._best(self.belief.after())
         if worth < _NOTHING:
             return self._open("nothing that can be built tells more")

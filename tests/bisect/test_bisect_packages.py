@@ -1,0 +1,97 @@
+"""Releases of a package, and packages that moved between two environments: real wheels, real environments, no network."""
+
+import base64
+import hashlib
+import json
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+import slowpoke
+
+
+def wheel(folder, name, version, seconds):
+    """A wheel of a package whose work takes so long."""
+    folder.mkdir(exist_ok=True)
+    info = f"{name}-{version}.dist-info"
+    files = {
+        f"{name}/__init__.py": slowpoke.MODULE.format(number=0, seconds=seconds, memory=1 << 16).encode(),
+        f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n".encode(),
+        f"{info}/WHEEL": b"Wheel-Version: 1.0\nGenerator: tests\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+    }
+    record = "".join(
+        f"{path},sha256={base64.urlsafe_b64encode(hashlib.sha256(data).digest()).rstrip(b'=').decode()},{len(data)}\n"
+        for path, data in files.items()
+    )
+    file = folder / f"{name}-{version}-py3-none-any.whl"
+    with zipfile.ZipFile(file, "w") as archive:
+        for path, data in {**files, f"{info}/RECORD": (record + f"{info}/RECORD,,\n").encode()}.items():
+            archive.writestr(path, data)
+    return file
+
+
+@pytest.fixture
+def index(crt):
+    """A folder of wheels instead of an index, for pip and for uv."""
+    folder = crt.folder.parent / "wheels"  # both take a space for the end of a place
+    folder.mkdir()
+    crt.environment.update(
+        PIP_NO_INDEX="1", PIP_FIND_LINKS=str(folder), UV_NO_INDEX="1", UV_FIND_LINKS=str(folder), UV_OFFLINE="1"
+    )
+    return folder
+
+
+def answer(done):
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+@pytest.mark.slow
+def test_the_release_that_got_slower_is_named(crt, index):
+    for number in range(9):
+        wheel(index, "slowpoke", f"1.{number}", 0.02 if number < 6 else 0.08)
+    (crt.folder / "repro.py").write_text(slowpoke.COMMAND)
+    ask = ["bisect", "--package", "slowpoke", "--metric", "stdout", "--format", "json"]
+    found = answer(crt.run(*ask, "--good", "1.1", "--bad", "1.8", "--", "python", "repro.py"))
+    assert found["culprit"]["commit"] == "1.6"
+    assert found["culprit"]["repository"] == "slowpoke"
+    assert found["builds"] >= 3
+    assert len(found["candidates"]) == 8
+    wrong = crt.run(*ask, "--good", "1.1", "--bad", "1.80", "--", "python", "repro.py")
+    assert wrong.returncode == 2
+    assert "unknown version of slowpoke '1.80'" in wrong.stderr
+    swapped = crt.run(*ask, "--good", "1.8", "--bad", "1.1", "--", "python", "repro.py")
+    assert "1.1 comes before 1.8" in swapped.stderr
+    # a Python that is not the environment's measures something else
+    elsewhere = crt.run(*ask, "--good", "1.1", "--bad", "1.8", "--", sys.executable, "-c", "print(1)")
+    assert elsewhere.returncode == 3
+    assert "no Python below the command imported slowpoke" in elsewhere.stderr
+
+
+@pytest.mark.slow
+def test_the_package_that_made_an_environment_slower_is_named(crt, index):
+    names = ["alpha", "beta", "dask", "gamma"]
+    lines = {"good": [], "bad": []}
+    for name in names:
+        for end, version in (("good", "1.0"), ("bad", "2.0")):
+            slow = (name, end) == ("beta", "bad")
+            file = wheel(index, name, version, 0.09 if slow else 0.01)
+            lines[end].append(f"{name} @ {file.as_uri()}" if name != "gamma" else f"{name}=={version}")
+    for end, requirements in lines.items():
+        (crt.folder / f"{end}.txt").write_text("\n".join(requirements) + "\n")
+    (crt.folder / "repro.py").write_text(
+        f"import time\nimport {', '.join(names)}\nbegan = time.perf_counter()\n"
+        + "".join(f"{name}.work()\n" for name in names)
+        + "print(time.perf_counter() - began)\n"
+    )
+    ask = ["bisect", "--good", "env:good.txt", "--bad", "env:bad.txt", "--metric", "stdout", "--format", "json"]
+    found = answer(crt.run(*ask, "--", "python", "repro.py"))
+    assert found["culprit"]["commit"] == "beta"
+    assert found["culprit"]["subject"] == "beta 1.0 -> 2.0"
+    assert [each["commit"] for each in found["candidates"]] == ["good", "alpha", "beta", "gamma", "dask"]
+    # what the field's code stands on came first: whether it was that or the code is what was asked first
+    searched = [each["candidate"] for each in found["probes"] if each["purpose"] == "search"]
+    assert searched[0] == "gamma"
