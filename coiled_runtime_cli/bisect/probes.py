@@ -17,7 +17,7 @@ from coiled_runtime_cli import bench, environments, journal, measuring, process,
 from coiled_runtime_cli.bisect.workshop import COMMIT_FILE, BuildError, Ready
 from coiled_runtime_cli.core.bisection import Probe
 from coiled_runtime_cli.core.nearest import unknown
-from coiled_runtime_cli.core.record import MEASURES, Environment, Run
+from coiled_runtime_cli.core.record import MEASURES, NOT_THE_SAME, Environment, Run
 from coiled_runtime_cli.errors import CrtError, UsageError
 from coiled_runtime_cli.locations import PACKAGE
 
@@ -232,6 +232,8 @@ class TestProbe(_Probing):
             log = self._record.log(f"{begun.session}.log")
             log.write_text(f"{run.failure or ''}\n{printed}")
             ended = replace(begun, log=str(log))
+            if NOT_THE_SAME in (run.failure or ""):
+                return replace(ended, message=f"{NOT_THE_SAME}: {_last_line(run.failure)}")
             message = f"{run.outcome}: {_last_line(run.failure)}"
             if run.outcome == "crashed":  # who knows why: it is tried again
                 return replace(ended, message=message)

@@ -17,6 +17,9 @@ JOURNAL_SCHEMA = 1
 #: The ways a benchmark can end. "error": setup or teardown failed; "crashed": its process died; "timeout": stopped by crt.
 OUTCOMES = ("passed", "failed", "error", "skipped", "timeout", "crashed")
 
+#: How the failure of a run begins whose processes had not imported one and the same code.
+NOT_THE_SAME = "client, scheduler and workers do not run the same code"
+
 #: Measured columns of a run, in the order of the ``test_run`` view.
 MEASURES = (
     "duration",

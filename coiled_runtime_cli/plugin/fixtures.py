@@ -372,6 +372,7 @@ def _suffix() -> str:
 
 def _check_identity(client: Client, settings: SessionSettings) -> None:
     """Fail unless client, scheduler and workers run the same code: otherwise a number says nothing."""
+    from coiled_runtime_cli.core.record import NOT_THE_SAME
     from coiled_runtime_cli.plugin import identity
     from coiled_runtime_cli.plugin.instruments import ANSWER_TIMEOUT
 
@@ -389,8 +390,7 @@ def _check_identity(client: Client, settings: SessionSettings) -> None:
     different = identity.disagreements(here, there)
     if different:
         pytest.fail(
-            "client, scheduler and workers do not run the same code; nothing would be measured that has a name:\n  "
-            + "\n  ".join(different),
+            f"{NOT_THE_SAME}; nothing would be measured that has a name:\n  " + "\n  ".join(different),
             pytrace=False,
         )
 
@@ -446,6 +446,7 @@ def small_client(
     benchmark_all: Callable[[Client], Block],
     upload_cluster_dump: Callable[[Client], Block],
     test_run_benchmark: RunDraft | None,
+    _settings: SessionSettings,
 ) -> Iterator[Client]:
     """A client on the module's cluster with fresh workers; the whole body of the test is measured."""
     if not small_cluster.alive():
@@ -454,6 +455,8 @@ def small_client(
         )
     with small_cluster.client() as client:
         _freshen(small_cluster, client)
+        if _settings.watched:  # these workers may be newer than the cluster
+            _check_identity(client, _settings)
         _measure_call(test_run_benchmark, small_cluster, upload_cluster_dump(client), benchmark_all(client))
         yield client
 

@@ -21,6 +21,30 @@ def test_work(small_client, benchmark_all):
         assert sum(small_client.gather(small_client.map(work, range(2), pure=False))) == 1
 """
 
+#: The workers get a slowpoke of their own.
+OTHER_COPY = """
+import pytest
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _copied(small_cluster):
+    from distributed import WorkerPlugin
+
+    class Copy(WorkerPlugin):
+        def setup(self, worker):
+            import pathlib, sys, tempfile
+
+            folder = pathlib.Path(tempfile.mkdtemp())
+            (folder / "slowpoke").mkdir()
+            (folder / "slowpoke" / "__init__.py").write_text("def work(): pass")
+            sys.path.insert(0, str(folder))
+            sys.modules.pop("slowpoke", None)
+
+    with small_cluster.client() as client:
+        client.register_plugin(Copy())
+    yield
+"""
+
 #: No cluster, and a metric of its own, of which more is better.
 RATE = """
 import time
@@ -107,22 +131,7 @@ def test_a_commit_is_named_by_what_workers_ran(crt):
 @pytest.mark.slow
 def test_workers_with_another_copy_are_an_error_and_no_number(crt):
     crt.suite("test_work.py", SUITE)
-    crt.suite(
-        "conftest.py",
-        "import pytest\n"
-        "def copy():\n"
-        "    import pathlib, sys, tempfile\n"
-        "    folder = pathlib.Path(tempfile.mkdtemp())\n"
-        "    (folder / 'slowpoke').mkdir()\n"
-        "    (folder / 'slowpoke' / '__init__.py').write_text('__version__ = \"9\"\\ndef work(): pass\\n')\n"
-        "    sys.path.insert(0, str(folder))\n"
-        "    import slowpoke\n"
-        "@pytest.fixture(scope='module', autouse=True)\n"
-        "def _copied(small_cluster):\n"
-        "    with small_cluster.client() as client:\n"
-        "        client.run(copy)\n"
-        "    yield\n",
-    )
+    crt.suite("conftest.py", OTHER_COPY)
     repository = slowpoke.with_a_slow_commit(crt.folder / "clone", 2, 1)
     found, errors = bisect(crt, repository, "test_work", code=3)
     assert found is None
