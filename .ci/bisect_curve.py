@@ -8,12 +8,16 @@ from __future__ import annotations
 
 import argparse
 import math
+import threading
 import time
+from collections import Counter
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from coiled_runtime_cli.core.search import Answer, Search
+from coiled_runtime_cli.bisect.loop import Step, bisect
+from coiled_runtime_cli.core.bisection import Probe
+from coiled_runtime_cli.core.search import VERIFY, Answer, Ask, Search
 
 
 @dataclass(frozen=True)
@@ -28,7 +32,7 @@ class Cell:
     build_noise: float = 0.0
     jobs: int = 1
     outliers: float = 0.05
-    options: dict[str, float] = field(default_factory=dict)
+    options: dict[str, float] = field(default_factory=lambda: {"build_cost": 0.0})
 
 
 @dataclass
@@ -37,43 +41,68 @@ class Trial:
     right: bool  # the change is in what was named; where nothing changes: nothing was named
     named: bool
     runs: int
-    rounds: int
+    rounds: int  # without those that verify
     builds: int
     verifying: int  # of the runs
 
 
-def trial(cell: Cell, random: np.random.Generator) -> Trial:
-    """One bisection of a line with one change, or with none where the effect is 0."""
-    change = int(random.integers(1, cell.last + 1)) if cell.effect else None
-    broken = set(np.flatnonzero(random.random(cell.last + 1) < cell.broken).tolist()) - {0, cell.last}
-    shifts: dict[tuple[int, int], float] = {}
+class Fake:
+    """Measures candidates of a line; every value follows from the seed, the candidate, its build and how often it was run."""
+
+    def __init__(self, cell: Cell, seed: int) -> None:
+        self._cell = cell
+        self._seed = seed
+        random = np.random.default_rng(seed)
+        self.change = int(random.integers(1, cell.last + 1)) if cell.effect else None
+        broken = np.flatnonzero(random.random(cell.last + 1) < cell.broken)
+        self._broken = set(broken.tolist()) - {0, cell.last}
+        self._times: Counter[tuple[int, int]] = Counter()
+        self._lock = threading.Lock()
+        self.rounds = 0
+
+    def __call__(self, ask: Ask, slot: int) -> Probe:  # noqa: ARG002 - as a real one
+        if ask.candidate in self._broken:
+            return Probe(candidate=ask.candidate, outcome="unbuildable", purpose=ask.purpose)
+        with self._lock:
+            number = self._times[ask.candidate, ask.build]
+            run = self._times.total()
+            self._times[ask.candidate, ask.build] += 1
+        cell = self._cell
+        of_build = np.random.default_rng([self._seed, ask.candidate, ask.build])
+        random = np.random.default_rng([self._seed, ask.candidate, ask.build, number + 1])
+        log = cell.build_noise * of_build.standard_normal() + cell.noise * random.standard_normal() + cell.drift * run
+        if self.change is not None and ask.candidate >= self.change:
+            log += math.log1p(cell.effect)
+        if random.random() < cell.outliers:
+            log += math.log(random.uniform(1.5, 3))
+        value = math.exp(log)
+        return Probe(candidate=ask.candidate, outcome="measured", value=value, purpose=ask.purpose, build=ask.build)
+
+    @property
+    def builds(self) -> int:
+        return len(self._times)
+
+
+def trial(cell: Cell, seed: int) -> Trial:
+    """One bisection, by the loop that crt runs, of a line with one change, or with none where the effect is 0."""
+    fake = Fake(cell, seed)
     search = Search(cell.last, jobs=cell.jobs, **cell.options)
-    runs = rounds = verifying = 0
-    while not isinstance(asks := search.next(), Answer):
-        rounds += 1
-        for ask in asks:
-            if ask.candidate in broken:
-                search.tell_broken(ask.candidate)
-                continue
-            logs = []
-            for _ in range(ask.runs):
-                build = ask.candidate, ask.build
-                if build not in shifts:
-                    shifts[build] = cell.build_noise * random.standard_normal()
-                value = shifts[build] + cell.noise * random.standard_normal() + cell.drift * runs
-                if change is not None and ask.candidate >= change:
-                    value += math.log1p(cell.effect)
-                if random.random() < cell.outliers:
-                    value += math.log(random.uniform(1.5, 3))
-                logs.append(value)
-                runs += 1
-                verifying += ask.purpose == "verify"
-            search.tell(ask.candidate, logs, purpose=ask.purpose, build=ask.build)
-        if runs > 5000:
-            raise RuntimeError(f"{cell}: no end after {runs} runs")
-    named = asks.status == "found"
-    right = not named if change is None else named and change in asks.candidates
-    return Trial(asks, right, named, runs, rounds, len(shifts), verifying)
+    steps: list[Step] = []
+    asked = search.next
+
+    def next_() -> list[Ask] | Answer:
+        found = asked()
+        if not isinstance(found, Answer) and found[0].purpose != VERIFY:
+            fake.rounds += 1
+        return found
+
+    search.next = next_  # type: ignore[method-assign]
+    answer = bisect(search, fake, jobs=cell.jobs, tell=steps.append)
+    probes = [each.probe for each in steps if each.probe is not None and each.probe.outcome == "measured"]
+    named = answer.status == "found"
+    right = not named if fake.change is None else named and fake.change in answer.candidates
+    verifying = sum(each.purpose == VERIFY for each in probes)
+    return Trial(answer, right, named, len(probes), fake.rounds, fake.builds, verifying)
 
 
 TABLE = {
@@ -107,27 +136,29 @@ def main() -> None:
     parser.add_argument("--only", default="", help="cells whose name has this text")
     options = parser.parse_args()
     cells = {name: each for name, each in (grid() if options.grid else TABLE).items() if options.only in name}
-    print("| cell | right | wrong | no answer | runs: median, 95 %, mean | of them verifying | rounds | builds |")
+    print("| cell | right | wrong | no answer | runs to search: median, 95 %, mean | runs in all | rounds | builds |")
     print("|---|---|---|---|---|---|---|---|", flush=True)
     named = wrong = 0
     began = time.perf_counter()
     for name, cell in cells.items():
-        random = np.random.default_rng(options.seed)
-        trials = [trial(cell, random) for _ in range(options.trials)]
+        trials = [trial(cell, options.seed * 100_000 + number) for number in range(options.trials)]
         runs = [each.runs for each in trials]
+        searching = [each.runs - each.verifying for each in trials]
         named += sum(each.named for each in trials)
         bad = sum(each.named and not each.right for each in trials)
         wrong += bad
         print(
             f"| {name} | {np.mean([each.right for each in trials]):.1%} | {bad / len(trials):.1%} | "
-            f"{np.mean([not each.named for each in trials]):.1%} | "
-            f"{np.median(runs):.0f}, {np.percentile(runs, 95):.0f}, {np.mean(runs):.1f} | "
-            f"{np.mean([each.verifying for each in trials]):.1f} | "
+            f"{np.mean([not each.named for each in trials]):.1%} | {_spread(searching)} | {_spread(runs)} | "
             f"{np.median([each.rounds for each in trials]):.0f} | {np.mean([each.builds for each in trials]):.0f} |",
             flush=True,
         )
     print(f"\n{named} commits named in all, {wrong} of them wrong ({wrong / max(1, named):.2%}); ", end="")
     print(f"{time.perf_counter() - began:.0f} s")
+
+
+def _spread(values: list[int]) -> str:
+    return f"{np.median(values):.0f}, {np.percentile(values, 95):.0f}, {np.mean(values):.1f}"
 
 
 if __name__ == "__main__":

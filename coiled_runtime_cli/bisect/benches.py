@@ -33,6 +33,13 @@ class Commits:
     def is_built(self, candidate: int) -> bool:
         return self._workshop.is_built(commits_of(self._candidates[candidate]))
 
+    def prefetch(self, candidates: Sequence[int]) -> None:
+        """Begin to build the first of them that is not there yet."""
+        for each in candidates:
+            if not self.is_built(each):
+                self._workshop.prefetch(commits_of(self._candidates[each]))
+                return
+
     @property
     def compiles(self) -> bool:
         return self._workshop.compiles

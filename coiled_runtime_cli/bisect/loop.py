@@ -57,12 +57,13 @@ def bisect(
     deadline: float | None = None,
     tell: Callable[[Step], None],
     stop: threading.Event | None = None,
+    prefetch: Callable[[Sequence[int]], None] | None = None,
 ) -> Answer:
     """Measure what the search asks for until it answers. ``tell`` hears of every run, in the calling thread.
 
     No ask begins that would end after ``deadline`` (of time.monotonic) if it takes as long as the longest before it.
     Raises ToolError where an end cannot be measured, or nothing can any more; what was told stays told. A KeyboardInterrupt
-    sets ``stop``, which a measurement has to heed.
+    sets ``stop``, which a measurement has to heed. ``prefetch`` is told which candidates may be asked for soon.
     """
     stop = stop or threading.Event()
     longest = 0.0
@@ -70,6 +71,8 @@ def bisect(
     while not isinstance(asks := search.next(), Answer):
         if deadline is not None and search.runs and time.monotonic() + longest > deadline:
             return search.give_up("the time is up")
+        if prefetch is not None:
+            prefetch(search.likely_next())
         began = time.monotonic()
         for ask, probes in _measured(asks, measure, jobs, tell, stop):
             logs = [math.log(each.value) for each in probes if each.outcome == "measured" and each.value is not None]

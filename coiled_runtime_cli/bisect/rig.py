@@ -47,6 +47,8 @@ class Rig:
     stop: threading.Event
     modules: dict[str, tuple[str, ...]]  # of each repository: the folders of its package
     notes: tuple[str, ...] = ()
+    #: Builds ahead: where measuring is elsewhere. On this machine a build would disturb what is measured.
+    ahead: Callable[[Sequence[int]], None] | None = None
 
     def close(self) -> None:
         self.bench.close()
@@ -213,7 +215,9 @@ def make(
             stop=stop,
             cores=cores,
         )
-    return Rig(measure, chosen, stop, modules, tuple(notes))
+    elsewhere = not plan.command and session.prepare(settings)[1].kind != "local"
+    ahead = chosen.prefetch if isinstance(chosen, benches.Commits) and chosen.compiles and elsewhere else None
+    return Rig(measure, chosen, stop, modules, tuple(notes), ahead)
 
 
 def _bare(requirement: str) -> str:

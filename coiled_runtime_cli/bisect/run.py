@@ -116,7 +116,16 @@ def _search(
         tell(step, search, first)
 
     measure = _Shifted(rig.measure, first)
-    answer = loop.bisect(search, measure, jobs=plan.jobs, deadline=deadline, tell=follow, stop=rig.stop)
+    ahead = rig.ahead
+    answer = loop.bisect(
+        search,
+        measure,
+        jobs=plan.jobs,
+        deadline=deadline,
+        tell=follow,
+        stop=rig.stop,
+        prefetch=None if ahead is None else lambda soon: ahead([first + each for each in soon]),
+    )
     _note(record, rig, search, first)
     return record.conclude(first, last, answer)
 

@@ -13,6 +13,7 @@ import shlex
 import shutil
 import tempfile
 import threading
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -30,8 +31,8 @@ COMMIT_FILE = ".crt-commit"
 #: A build takes at most so long (s).
 _PATIENCE = 3600.0
 
-#: The files that an interpreter compiles for itself are of no commit in particular.
-_WORKTREES = 64
+#: Bisections of one repository that may run at once; and the slot of what is built ahead.
+_WORKTREES, _AHEAD = 64, -1
 
 
 class BuildError(Exception):
@@ -91,6 +92,8 @@ class Workshop:
         self._slots: dict[tuple[str, int], Path] = {}
         self._held = contextlib.ExitStack()
         self._lock = threading.Lock()
+        self._ahead: ThreadPoolExecutor | None = None
+        self._coming: Future[None] | None = None
         self.builds = 0  # that were made, not found
 
     @property
@@ -124,8 +127,23 @@ class Workshop:
                     )
         return Ready(tuple(path), None, tuple(imports))
 
+    def prefetch(self, commits: Mapping[str, str]) -> None:
+        """Build what may be asked for soon, beside what is measured; whatever goes wrong is met again when it is asked for."""
+
+        def build() -> None:
+            with contextlib.suppress(BuildError, CrtError):
+                for part in self._parts:
+                    if self._is_built_part(part):
+                        self._built(part, commits[part.name], 0, _AHEAD)
+
+        self._ahead = self._ahead or ThreadPoolExecutor(1)
+        if self._coming is None or self._coming.done():  # one at a time, the likeliest now
+            self._coming = self._ahead.submit(build)
+
     def close(self) -> None:
         """Give up the worktrees, and remove what was made for this bisection alone."""
+        if self._ahead is not None:
+            self._ahead.shutdown(cancel_futures=True)
         self._held.close()
         for folder in ("builds", "metadata"):
             shutil.rmtree(self._folder(folder) / self._key, ignore_errors=True)

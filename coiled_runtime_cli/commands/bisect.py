@@ -190,31 +190,38 @@ def bisect(
 
 
 def _begin(plan: Plan, candidates: tuple[Candidate, ...], settings: Config, shown: Shown, *, reuse: bool) -> None:
-    """Keep the bisection in the database, then run it."""
-    import time
-
-    from coiled_runtime_cli import journal, session
-    from coiled_runtime_cli.bisect import record, rig
-    from coiled_runtime_cli.core.bisection import Bisection
+    """Keep the bisection in the database, then run it; a merge that is the culprit is searched in turn."""
+    from coiled_runtime_cli import session
 
     engine = session.open_history(settings)[0]
     try:
-        begun = Bisection(
-            id=journal.new_id(),
-            started=time.time(),
-            repository=plan.package or (plan.repositories[0][0] if plan.repositories else None),
-            benchmark=plan.target,
-            command=plan.command,
-            metric=plan.metric,
-            unit=rig.unit_of(plan.metric),
-            candidates=candidates,
-            definition=plan.to_document(),
-        )
-        kept = record.Record(engine, begun, rig.cache_of(settings) / "logs" / begun.id)
-        kept.update()
-        _run(plan, kept, settings, engine, shown, reuse=reuse)
+        found = _run(plan, _kept(plan, candidates, settings, engine), settings, engine, shown, reuse=reuse)
+        _end(plan, found, settings, engine, shown)
     finally:
         engine.dispose()
+
+
+def _kept(plan: Plan, candidates: tuple[Candidate, ...], settings: Config, engine: Engine) -> Record:
+    import time
+
+    from coiled_runtime_cli import journal
+    from coiled_runtime_cli.bisect import record, rig
+    from coiled_runtime_cli.core.bisection import Bisection
+
+    begun = Bisection(
+        id=journal.new_id(),
+        started=time.time(),
+        repository=plan.package or (plan.repositories[0][0] if plan.repositories else None),
+        benchmark=plan.target,
+        command=plan.command,
+        metric=plan.metric,
+        unit=rig.unit_of(plan.metric),
+        candidates=candidates,
+        definition=plan.to_document(),
+    )
+    kept = record.Record(engine, begun, rig.cache_of(settings) / "logs" / begun.id)
+    kept.update()
+    return kept
 
 
 def _resume(settings: Config, name: str | None, shown: Shown) -> None:
@@ -231,21 +238,48 @@ def _resume(settings: Config, name: str | None, shown: Shown) -> None:
             plan = Plan.from_document(found.definition)
         except ValueError as error:
             raise UsageError(f"{record.short(found)}: {error}", hint="another crt has written it") from error
-        if found.verdicts and found.status not in {"running", "interrupted"}:
+        if found.status not in {"running", "interrupted"}:
             console.note(f"{record.short(found)} has ended: this is its answer")
             shown.answer(found, plan)
             return
         kept = record.Record(engine, found, rig.cache_of(settings) / "logs" / found.id)
         console.note(f"going on with {record.short(found)}: {len(found.probes)} runs are known")
-        _run(plan, kept, settings, engine, shown, reuse=False)
+        _end(plan, _run(plan, kept, settings, engine, shown, reuse=False), settings, engine, shown)
     finally:
         engine.dispose()
 
 
-def _run(plan: Plan, kept: Record, settings: Config, engine: Engine, shown: Shown, *, reuse: bool) -> None:
-    """Search to the end, show the answer, and exit by it."""
-    import sys
+def _end(plan: Plan, found: Record, settings: Config, engine: Engine, shown: Shown) -> None:
+    """Show the answer, and exit by it. Of a merge first the commit is searched that came with it."""
     from dataclasses import replace
+
+    from coiled_runtime_cli import console
+    from coiled_runtime_cli.bisect import candidates, rig
+    from coiled_runtime_cli.core.bisection_table import short_name
+    from coiled_runtime_cli.core.quantity import counted
+
+    answered = found.bisection
+    place = answered.culprit
+    if plan.first_parent and len(plan.repositories) == 1 and place is not None and answered.candidates[place].merge:
+        ends = answered.candidates[place - 1].name, answered.candidates[place].name
+        good, bad = reversed(ends) if plan.find_fix else ends
+        inner = replace(plan, good=good, bad=bad, first_parent=False, starts=(), every=False)
+        line = candidates.commits(rig.clones_of(plan), *ends, first_parent=False)
+        if len(line) > 2:
+            console.note(
+                f"{short_name(answered.candidates[place])} merges {counted(len(line) - 2, 'commit')}: searching them"
+            )
+            within = _run(inner, _kept(inner, line, settings, engine), settings, engine, shown, reuse=False)
+            if within.bisection.status == "found":
+                answered, plan = within.bisection, inner
+    shown.answer(answered, plan)
+    if answered.status != "found":
+        raise typer.Exit(5)
+
+
+def _run(plan: Plan, kept: Record, settings: Config, engine: Engine, shown: Shown, *, reuse: bool) -> Record:
+    """Search to the end; the record has the answer then. What is known is kept whatever happens."""
+    import sys
 
     from coiled_runtime_cli import console
     from coiled_runtime_cli.bisect import candidates, rig
@@ -282,6 +316,4 @@ def _run(plan: Plan, kept: Record, settings: Config, engine: Engine, shown: Show
             raise
         finally:
             made.close()
-    shown.answer(replace(kept.bisection), plan)
-    if verdict.status != "found":
-        raise typer.Exit(5)
+    return kept

@@ -229,6 +229,14 @@ class Search:
             return Answer("inconclusive", tuple(range(1, self.last + 1)), 1.0, reason)
         return self._open(reason)
 
+    def likely_next(self) -> list[int]:
+        """Candidates that may be asked for soon: those that part what is possible in quarters."""
+        if min(self.belief.count(0), self.belief.count(self.last)) < 1 or self.last < 2:
+            return []
+        after = self.belief.after()[1 : self.last]
+        found = dict.fromkeys(int(np.abs(after - share).argmin()) + 1 for share in (0.5, 0.25, 0.75))
+        return [each for each in found if each not in self.broken]
+
     @property
     def until_none(self) -> int:
         """Runs after which ends that do not differ are said not to."""

@@ -202,6 +202,45 @@ def test_a_budget_ends_it_without_an_answer(crt):
 
 
 @pytest.mark.slow
+def test_a_merge_that_is_the_culprit_is_searched_in_turn(crt):
+    repository = slowpoke.Repository(crt.folder / "clone")
+    for _ in range(4):
+        repository.commit()
+    repository.git("checkout", "-q", "-b", "feature")
+    for number in range(5):
+        repository.commit(f"step {number}", seconds=0.02 if number < 3 else 0.08)
+    repository.git("checkout", "-q", "main")
+    repository.git("merge", "-q", "--no-ff", "-m", "Merge the feature", "feature", moment=slowpoke.BEGAN + 40_000)
+    for _ in range(3):
+        repository.commit()
+    found, errors = bisect(crt, repository, good=repository.hashes[0], bad="HEAD")
+    assert "merges 5 commits" in errors
+    assert found["culprit"]["subject"] == "step 3"
+    listed = crt.json("bisect", "--list", "--format", "json")["bisections"]
+    assert [each["culprit"]["subject"] for each in listed] == ["Merge the feature", "step 3"]
+    whole, _ = bisect(crt, repository, "--all-commits", good=repository.hashes[0], bad="HEAD")
+    assert whole["culprit"]["subject"] == "step 3"
+
+
+@pytest.mark.slow
+def test_what_a_commit_touches_makes_it_likelier_and_the_measurements_decide(crt):
+    repository = slowpoke.Repository(crt.folder / "clone")
+    for number in range(33):
+        repository.commit(
+            seconds=0.02 if number < 20 else 0.08,
+            files={"docs/text.md": str(number)} if number % 2 else {f"slowpoke/part{number}.py": "PART = 1"},
+        )
+    plain, _ = bisect(crt, repository, good=repository.hashes[0], bad="HEAD")
+    pointed, _ = bisect(crt, repository, "--path", "slowpoke/part20.py", good=repository.hashes[0], bad="HEAD")
+    misled, _ = bisect(
+        crt, repository, "--path", "slowpoke/part4.py", "--weigh-files", good=repository.hashes[0], bad="HEAD"
+    )
+    for found in (plain, pointed, misled):
+        assert found["culprit"]["commit"] == repository.hashes[20]
+    assert pointed["runs"] < plain["runs"]
+
+
+@pytest.mark.slow
 def test_old_pythons_run_the_candidates_too(crt):
     python = next(
         (each for each in ("python3.8", "python3.9") if subprocess.run(["which", each]).returncode == 0), None
