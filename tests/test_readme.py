@@ -102,6 +102,30 @@ def test_the_commands_of_the_readme_that_try_arms_work_in_this_order(inside):
 
 
 @pytest.mark.slow
+def test_the_commands_of_the_readme_that_bisect_name_the_commit(crt):
+    sys.path.insert(0, str(Path(__file__).parent / "bisect"))
+    import slowpoke
+
+    # no network is asked for: a small project stands for Dask, and this environment for that of its time
+    repository = slowpoke.Repository(crt.folder.parent / "dask")
+    for number in range(7):
+        repository.commit(seconds=0.02 if number < 4 else 0.2, tag={0: "2022.7.0", 6: "2022.8.0"}.get(number))
+    crt.suite(
+        "test_parquet.py", "import slowpoke\ndef test_write_wide_data(auto_benchmark_time):\n    slowpoke.work()\n"
+    )
+    (crt.folder / "repro.py").write_text(slowpoke.COMMAND)
+    commands = [each for each in COMMANDS if each.startswith("crt bisect")]
+    assert len(commands) == 3
+    for command in commands:
+        words = shlex.split(command)[1:]
+        if "--list" not in words:
+            words[1:1] = ["--python", sys.executable]
+        done = crt.run(*words)
+        assert done.returncode == 0, command + done.stdout + done.stderr
+        assert repository.hashes[4][:10] in done.stdout
+
+
+@pytest.mark.slow
 def test_repeating_until_the_numbers_are_good_works_as_the_readme_says(crt):
     crt.environment.pop("CRT_SUITES")
     crt.environment["CRT_SCALE"] = "smoke"

@@ -18,7 +18,7 @@ from coiled_runtime_cli.bisect.workshop import COMMIT_FILE, BuildError, Ready
 from coiled_runtime_cli.core.bisection import Probe
 from coiled_runtime_cli.core.nearest import unknown
 from coiled_runtime_cli.core.record import MEASURES, NOT_THE_SAME, Environment, Run
-from coiled_runtime_cli.errors import CrtError, UsageError
+from coiled_runtime_cli.errors import CrtError, ToolError, UsageError
 from coiled_runtime_cli.locations import PACKAGE
 
 if TYPE_CHECKING:
@@ -74,6 +74,16 @@ class _Probing:
         self._rules = rules
 
     def __call__(self, ask: Ask, slot: int) -> Probe:
+        """Raises ToolError where nothing can be written any more, UsageError for what no run can have."""
+        try:
+            return self._probe(ask, slot)
+        except OSError as error:
+            where = f"{error.filename}: " if error.filename else ""
+            raise ToolError(
+                f"a run cannot be kept: {where}{error.strerror or error}", hint="make room, then crt bisect --resume"
+            ) from error
+
+    def _probe(self, ask: Ask, slot: int) -> Probe:
         began = time.monotonic()
         identity = journal.new_id()
         begun = Probe(

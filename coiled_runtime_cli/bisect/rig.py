@@ -141,6 +141,25 @@ def make(
     command: tuple[str, ...],
 ) -> Rig:
     """Read the projects, make the environment, and put the probe together. Raises CrtErrors."""
+    try:
+        return _make(plan, record, settings, engine, tell=tell, command=command)
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        raise ToolError(
+            f"cannot prepare: {where}{error.strerror or error}",
+            hint="make room there, or set `environments` in crt.toml",
+        ) from error
+
+
+def _make(
+    plan: Plan,
+    record: Record,
+    settings: Config,
+    engine: Engine,
+    *,
+    tell: Callable[[str], None],
+    command: tuple[str, ...],
+) -> Rig:
     stop = threading.Event()
     settings = settings_of(plan, settings)
     notes: list[str] = []

@@ -127,7 +127,8 @@ class Shown:
         elif self._format in {"markdown", "github"}:
             console.result(text.issue_text(bisection, how))
         else:
-            console.show_facts([*text.facts(bisection), ("to see it", how)])
+            console.show_facts([*text.facts(bisection)])
+            console.result(f"to see it: {how}")  # in one line, to be copied
         if self._page is not None:
             from coiled_runtime_cli.report.single import bisection_page
 

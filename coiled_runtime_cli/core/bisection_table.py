@@ -157,7 +157,8 @@ def facts(bisection: Bisection) -> Iterator[tuple[str, str]]:
     if levels:
         yield "good, bad", levels
     searched = counted(len(bisection.candidates) - 1, "candidate")
-    yield "searched", f"{searched}{f' of {bisection.repository}' if bisection.repository else ''}"
+    of = " and ".join(dict.fromkeys(each.repository for each in bisection.candidates if each.repository))
+    yield "searched", f"{searched} of {of}" if of and len(of) < 100 else searched
     builds = f", {counted(bisection.builds, 'build')}" if bisection.builds else ""
     yield "took", f"{counted(runs_of(bisection), 'run')}{builds} in {seconds_text(bisection.spent)}"
     stepped = {each.candidate: each.outcome for each in bisection.probes if each.outcome != "measured"}

@@ -13,9 +13,9 @@ from coiled_runtime_cli.core.search import APART, FEWEST, PAIRS, information
 if TYPE_CHECKING:
     from coiled_runtime_cli.core.search import Search
 
-#: Runs that a bit takes, over what a single run of an even question tells; and the share of the mean that 90 % lie within.
-#: Both from simulated bisections (.ci/bisect_curve.py --forecast).
-_OVERHEAD, _LOW, _HIGH = 1.45, 0.5, 1.7
+#: Runs that a bit takes, over what a single run of an even question tells; and the shares of the mean that 90 % lie between,
+#: the upper one for a clear change, and what is added to it as the change drowns in noise. From simulated bisections.
+_OVERHEAD, _LOW, _HIGH, _DROWNING = 1.45, 0.2, 1.8, 8.0
 
 #: What is taken for the noise and the effect before anything has been measured.
 NOISE, EFFECT = 0.05, 0.2
@@ -59,4 +59,4 @@ def _of(entropy: float, shift: float) -> Forecast:
     search = _OVERHEAD * entropy / max(bits, 1e-3)
     pairs = max(PAIRS, 2.0 * math.log(99) * 4 / shift**2 / 2)
     mean = search + 2 * pairs
-    return Forecast(mean, max(2.0 * PAIRS, _LOW * mean), _HIGH * mean)
+    return Forecast(mean, max(1.0, _LOW * mean), (_HIGH + _DROWNING / shift**2) * mean)

@@ -34,6 +34,9 @@ if TYPE_CHECKING:
 #: Runs of either end: fewest and most; and the standard errors by which they have to differ.
 FEWEST, MOST, APART = 3, 60, 3.0
 
+#: Standard errors below which ends that had differed are measured again.
+_DOUBTFUL = 2.0
+
 #: Runs of a candidate that may be asked for at once.
 RUNS = (1, 2, 3, 5, 8)
 
@@ -128,6 +131,7 @@ class Search:
         self.calibrated = False
         self.direction = 0  # 1: only a rise is looked for, -1: only a fall, 0: either
         self.by_build = False
+        self._doubtful = False
         self._confidence = confidence
         self._build_cost = build_cost
         self._run_cost = run_cost
@@ -199,14 +203,14 @@ class Search:
 
     def next(self) -> list[Ask] | Answer:
         """What to measure now, one ask a job, or the answer."""
-        if not self.calibrated:
+        if min(self.belief.count(0), self.belief.count(self.last)) < FEWEST:
+            return self._run_of_the_ends()  # at the beginning, and when each build becomes one measurement
+        if self.calibrated:  # chance may have parted the ends: then there is nothing to search for
+            self._doubtful = self.apart() < (APART if self._doubtful else _DOUBTFUL)
+        if not self.calibrated or self._doubtful:
             asks = self._calibration()
             if asks is not None:
                 return asks
-        if min(self.belief.count(0), self.belief.count(self.last)) < FEWEST:
-            return self._run_of_the_ends()  # each build is one measurement now
-        if min(self.belief.count(0), self.belief.count(self.last)) > self._most and self.apart() < APART:
-            return self._none()  # chance had parted the ends
         members, sure = self._likeliest()
         if sure >= self._confidence and self.apart() >= APART and self._holds(members):
             return Answer("found", members, sure, effect=self._effect(members))
@@ -246,8 +250,6 @@ class Search:
 
     def _calibration(self) -> list[Ask] | Answer | None:
         counts = self.belief.count(0), self.belief.count(self.last)
-        if min(counts) < FEWEST:
-            return self._run_of_the_ends()
         apart = self.apart()
         if apart >= APART:
             if self._shift() < self._min_effect or self._rise() * self.direction < 0:
@@ -255,8 +257,10 @@ class Search:
             self.calibrated = True
             return None
         nothing = self._shift() + APART * self._shift() / max(apart, 1e-9) < self._min_effect
-        if nothing or min(counts) >= self._most or (self._max_runs is not None and self.runs >= self._max_runs):
+        if nothing or min(counts) >= self._most:
             return self._none()
+        if self._max_runs is not None and self.runs >= self._max_runs:
+            return self._open(f"{self.runs} runs were made, as many as were allowed, and the ends do not differ yet")
         return self._run_of_the_ends()
 
     def _run_of_the_ends(self) -> list[Ask]:

@@ -145,6 +145,23 @@ def test_a_database_that_cannot_be_written_is_said_before_anything_is_measured(i
     assert "Traceback" not in done.stderr
 
 
+def test_a_cache_that_cannot_be_written_is_said(crt, clone):
+    (crt.folder / "repro.py").write_text(slowpoke.COMMAND)
+    (crt.folder / "file").write_text("no folder")
+    done = crt.run(
+        "bisect",
+        "--repo",
+        clone.folder,
+        "--good",
+        "v0",
+        *COMMAND,
+        environment={"XDG_CACHE_HOME": str(crt.folder / "file")},
+    )
+    assert done.returncode == 3
+    assert "Traceback" not in done.stderr
+    assert str(crt.folder / "file") in done.stderr
+
+
 def test_a_step_for_git_is_good_bad_or_cannot_be_told(crt, clone):
     (crt.folder / "repro.py").write_text(slowpoke.COMMAND)
     step = ["bisect-step", "--repo", clone.folder, "--metric", "stdout", "--runs", "1"]

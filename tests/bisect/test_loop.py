@@ -75,14 +75,14 @@ def test_an_end_that_cannot_be_measured_ends_it_with_the_reason(end, name):
 
 def test_errors_everywhere_are_no_accident():
     with pytest.raises(ToolError, match="3 candidates in a row"):
-        run(Line(20, {each: "error" for each in range(1, 32)}))
+        run(Line(20, dict.fromkeys(range(1, 32), "error")))
 
 
 def test_a_job_that_is_lost_does_not_take_the_others_with_it():
     def lost(count):
         raise ToolError("the worker has gone")
 
-    line = Line(20, {each: lost for each in range(10, 16)})
+    line = Line(20, dict.fromkeys(range(10, 16), lost))
     told = []
     with pytest.raises(ToolError, match="the worker has gone"):
         loop.bisect(Search(32, jobs=4), line, jobs=4, tell=told.append)
