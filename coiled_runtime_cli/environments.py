@@ -15,10 +15,11 @@ import shutil
 import sys
 import tempfile
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from coiled_runtime_cli import process
+from coiled_runtime_cli import pip, process
 from coiled_runtime_cli.errors import RemoteError, ToolError, UsageError
 
 if TYPE_CHECKING:
@@ -114,6 +115,10 @@ def lock(
     with tempfile.TemporaryDirectory(prefix="crt-lock-") as scratch:
         wanted, found = Path(scratch, "wanted.txt"), Path(scratch, "found.txt")
         wanted.write_text("\n".join(requirements) + "\n")
+        if _uv_program() is None:
+            if as_of is not None:
+                raise ToolError("releases as of a day are known to uv alone", hint="pip install uv, or --as-of today")
+            return tuple(pip.lock(wanted, python=python, folder=folder, report=Path(scratch, "report.json")))
         found.write_text("\n".join(prefer) + "\n")
         arguments: list[str | Path] = ["pip", "compile", wanted, "--output-file", found, "--python"]
         arguments += [python or sys.executable, "--no-header", "--no-annotate", "--quiet"]
@@ -137,11 +142,14 @@ def build(locked: Sequence[str], *, python: str | None, cache: Path) -> Path:
         return interpreter
     with _new_folder(cache) as scratch:
         target = scratch / "environment"
-        _uv(["venv", "--quiet", "--relocatable", "--python", python or sys.executable, target])
         listed = scratch / "locked.txt"
         listed.write_text("\n".join(locked) + "\n")
-        # compiled, or the first measurement of an arm would pay for its imports
-        _uv(["pip", "sync", "--quiet", "--compile-bytecode", "--python", target / "bin" / "python", listed])
+        # compiled, or the first measurement of an arm would pay for its imports: as pip does, and uv on request
+        if _uv_program() is None:
+            pip.make_environment(target, listed, python=python)
+        else:
+            _uv(["venv", "--quiet", "--relocatable", "--python", python or sys.executable, target])
+            _uv(["pip", "sync", "--quiet", "--compile-bytecode", "--python", target / "bin" / "python", listed])
         with contextlib.suppress(OSError):  # another crt has made it meanwhile
             target.rename(place)
     if not interpreter.exists():
@@ -151,13 +159,19 @@ def build(locked: Sequence[str], *, python: str | None, cache: Path) -> Path:
 
 def build_wheel(source: Path, *, python: str | None, folder: Path) -> Path:
     """A wheel of the project in a folder, made in isolation. Raises as :func:`lock`."""
-    _uv(["build", "--wheel", "--quiet", "--out-dir", folder, "--python", python or sys.executable, source])
+    if _uv_program() is None:
+        pip.build_wheel(source, python=python, folder=folder)
+    else:
+        _uv(["build", "--wheel", "--quiet", "--out-dir", folder, "--python", python or sys.executable, source])
     return next(folder.glob("*.whl"))
 
 
 def install_into(folder: Path, what: str | Path, *, python: str | Path) -> None:
     """Build and install one thing, without what it needs, into a folder for the path of Python. Raises as :func:`lock`."""
-    _uv(["pip", "install", "--quiet", "--no-deps", "--target", folder, "--python", python, what])
+    if _uv_program() is None:
+        pip.install_into(folder, what, python=python)
+    else:
+        _uv(["pip", "install", "--quiet", "--no-deps", "--target", folder, "--python", python, what])
 
 
 def build_conda(file: Path, *, name: str, cache: Path) -> Path:
@@ -244,7 +258,7 @@ def _new_folder(cache: Path) -> Iterator[Path]:
 
 
 def _uv(arguments: Sequence[str | Path], *, folder: Path | None = None) -> None:
-    ended = process.run([_uv_program(), *arguments, "--no-progress"], folder=folder, timeout=_PATIENCE)
+    ended = process.run([_uv_program() or "uv", *arguments, "--no-progress"], folder=folder, timeout=_PATIENCE)
     if ended.returncode == 0:
         return
     text = _last(ended.stderr)
@@ -255,16 +269,20 @@ def _uv(arguments: Sequence[str | Path], *, folder: Path | None = None) -> None:
     raise ToolError(f"the environment cannot be made:\n{text}")
 
 
-def _uv_program() -> str:
+def has_uv() -> bool:
+    """Without it pip and venv have to do, which cannot go back in time."""
+    return _uv_program() is not None
+
+
+@cache
+def _uv_program() -> str | None:
+    """The uv that was installed with crt, or by the user; None: pip and venv have to do."""
     try:
         from uv import find_uv_bin
 
         return str(find_uv_bin())
     except (ImportError, FileNotFoundError):
-        found = shutil.which("uv")
-    if found is None:
-        raise ToolError("uv is not installed", hint="python -m pip install uv")
-    return found
+        return shutil.which("uv")
 
 
 def _last(text: str) -> str:

@@ -175,6 +175,8 @@ def _make(
         }
         if plan.environment:
             tell("the environment")
+            if plan.as_of is None and not environments.has_uv():
+                notes.append("without uv the environment has the releases of today, not those of --bad's day")
             python = _environment(plan, parts, record, settings)
         chosen = benches.Commits(
             Workshop(
@@ -268,7 +270,7 @@ def _environment(plan: Plan, parts: Sequence[Part], record: Record, settings: Co
         [each.project for each in parts], base=BASE if plan.target is not None else (), with_=plan.with_
     )
     as_of = plan.as_of
-    if as_of is None:
+    if as_of is None and environments.has_uv():
         end = clones_of(plan)[0].repository.commit(record.bisection.candidates[-1].name)
         as_of = datetime.fromtimestamp(end.committed, timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
     locked = environments.lock(

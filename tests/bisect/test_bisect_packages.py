@@ -12,6 +12,8 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 import slowpoke
 
+from coiled_runtime_cli.errors import UsageError
+
 
 def wheel(folder, name, version, seconds):
     """A wheel of a package whose work takes so long."""
@@ -95,3 +97,28 @@ def test_the_package_that_made_an_environment_slower_is_named(crt, index):
     # what the field's code stands on came first: whether it was that or the code is what was asked first
     searched = [each["candidate"] for each in found["probes"] if each["purpose"] == "search"]
     assert searched[0] == "gamma"
+
+
+@pytest.mark.slow
+def test_without_uv_pip_and_venv_make_the_environments(crt, index, monkeypatch, tmp_path):
+    from coiled_runtime_cli import environments
+
+    for name in ("PIP_NO_INDEX", "PIP_FIND_LINKS"):
+        monkeypatch.setenv(name, crt.environment[name])
+    monkeypatch.setattr(environments, "_uv_program", lambda: None)
+    for version in ("1.0", "1.1"):
+        wheel(index, "slowpoke", version, 0.01)
+    locked = environments.lock(["slowpoke<1.1"], python=None, folder=tmp_path)
+    assert locked == ("slowpoke==1.0",)
+    python = environments.build(locked, python=None, cache=tmp_path / "cache")
+    _, there = environments.inspect(python, ["slowpoke"])
+    assert there["slowpoke"].version == "1.0"
+    with pytest.raises(UsageError, match="the environment cannot be made"):
+        environments.lock(["slowpoke>2"], python=None, folder=tmp_path)
+    with pytest.raises(UsageError, match=r"no interpreter 9\.9"):
+        environments.lock(["slowpoke"], python="9.9", folder=tmp_path)
+    repository = slowpoke.with_a_slow_commit(crt.folder / "clone", 1, 1)
+    made = environments.build_wheel(repository.folder, python=None, folder=tmp_path / "wheel")
+    assert made.name == "slowpoke-1.0-py3-none-any.whl"
+    environments.install_into(tmp_path / "target", repository.folder, python=sys.executable)
+    assert (tmp_path / "target" / "slowpoke" / "_generated.py").is_file()
