@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from coiled_runtime_cli import bench, config, environments, journal, measuring, session
+from coiled_runtime_cli import bench, config, environments, journal, measuring, session, suites
 from coiled_runtime_cli.core import experiment as plans
 from coiled_runtime_cli.core.record import Environment, Run, content_id
 from coiled_runtime_cli.errors import ToolError, UsageError
@@ -27,9 +27,6 @@ if TYPE_CHECKING:
     from sqlalchemy import Engine
 
     from coiled_runtime_cli.core.experiment import Arm, Experiment
-
-#: What the suites need in any environment, beside what the arms say.
-BASE = ("dask[dataframe]", "distributed", "numpy", "pandas", "pyarrow", "pytest")
 
 #: Where an experiment keeps its record, and the file of its settings.
 RECORD, SETTINGS = ".crt-ab", "experiment.toml"
@@ -279,7 +276,7 @@ def make_environments(
 
 def lock_arm(experiment: Experiment, arm: Arm, *, folder: Path, prefer: Sequence[str]) -> tuple[str, ...]:
     """What an arm is resolved to, as :func:`environments.lock` gives it; what it does not ask for as in ``prefer``."""
-    wanted = [*BASE, *experiment.packages, *arm.packages]
+    wanted = [*suites.NEEDED, *experiment.packages, *arm.packages]
     return environments.lock(wanted, python=arm.python, folder=folder, prefer=prefer)
 
 
@@ -483,8 +480,6 @@ def arm_settings(settings: config.Config, arm: Arm, folder: Path) -> config.Conf
 
 def selection(experiment: Experiment, settings: config.Config) -> bench.Selection:
     """The tests of an experiment. Raises UsageError for a suite or a test that does not exist."""
-    from coiled_runtime_cli import suites
-
     names = list(experiment.suites)
     targets = [_within(each, settings.suites) for each in experiment.targets]
     arguments = suites.select(settings.suites, names=names, node_ids=targets, here=settings.suites)
@@ -538,15 +533,7 @@ def _beside_each_other(measure: _Measure, cells: Sequence[str], block: int, para
 @contextmanager
 def held(record: Record) -> Iterator[None]:
     """Keep a second crt from running the same experiment."""
-    try:
-        import fcntl
-    except ImportError:  # Windows has no flock
-        yield
-        return
-    record.folder.mkdir(parents=True, exist_ok=True)
-    with (record.folder / "lock").open("w") as stream:
-        try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise UsageError(f"another crt is running the experiment in {record.folder.parent}") from error
+    with journal.alone(record.folder / "lock") as mine:
+        if not mine:
+            raise UsageError(f"another crt is running the experiment in {record.folder.parent}")
         yield

@@ -42,6 +42,7 @@ Examples:
   crt bench --suite parquet         measure the Parquet suite
   crt bench --list                  what there is to measure
   crt report --out site/ --open     the history as a site
+  crt bisect --good REF NODEID      which commit made it slower
   crt sync push                     share what was measured
   crt config show --origin          every setting, and where it comes from
 

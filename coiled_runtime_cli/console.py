@@ -234,18 +234,16 @@ def display() -> Display:
     return Display()
 
 
-class Display:
-    """Lines that are replaced as a whole; made by :func:`display`."""
+class _InPlace:
+    """What is drawn again and again in one place of a terminal; a context manager."""
 
     def __init__(self) -> None:
         self._live: Live | None = None
-        self._lines: list[str] = []
         self._shown = _settings.progress and not _settings.quiet
 
-    def __enter__(self) -> Display:  # noqa: PYI034  Self came with Python 3.11
+    def _begin(self) -> None:
         if self._shown and _is_terminal(sys.stderr):
-            self._live = _live_bar(self)
-        return self
+            self._live = _live(self)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
@@ -253,6 +251,21 @@ class Display:
         if self._live is not None:
             self._live.stop()
             self._live = None
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterable[Text]:
+        raise NotImplementedError
+
+
+class Display(_InPlace):
+    """Lines that are replaced as a whole; made by :func:`display`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._lines: list[str] = []
+
+    def __enter__(self) -> Display:  # noqa: PYI034  Self came with Python 3.11
+        self._begin()
+        return self
 
     @property
     def width(self) -> int:
@@ -287,29 +300,20 @@ def progress(total: float | None, title: str = "") -> Progress:
     return Progress(total, title)
 
 
-class Progress:
+class Progress(_InPlace):
     """Where a step is; made by :func:`progress`."""
 
     def __init__(self, total: float | None, title: str) -> None:
+        super().__init__()
         self._total, self._title = total, printable(title)
         self._done, self._text = 0.0, ""
         self._started = self._written = _clock()
-        self._live: Live | None = None
-        self._shown = _settings.progress and not _settings.quiet
 
     def __enter__(self) -> Progress:  # noqa: PYI034  Self came with Python 3.11
         self._started = _clock()
         self._written = self._started - LINE_INTERVAL
-        if self._shown and _is_terminal(sys.stderr):
-            self._live = _live_bar(self)
+        self._begin()
         return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        if self._live is not None:
-            self._live.stop()
-            self._live = None
 
     def update(self, done: float, total: float | None = None, text: str = "") -> None:
         """``done`` of ``total`` units are finished; ``text`` names the current one. Without ``total`` it stays."""
@@ -369,7 +373,7 @@ def _bar(share: float, width: int, *, unicode: bool) -> str:
     return full * filled + empty * (width - filled)
 
 
-def _live_bar(bar: Progress | Display) -> Live | None:
+def _live(drawn: _InPlace) -> Live | None:
     from rich.console import Console
     from rich.live import Live
 
@@ -377,7 +381,7 @@ def _live_bar(bar: Progress | Display) -> Live | None:
     if screen.is_dumb_terminal:
         return None
     # transient: what stays on the screen is what was logged. stdout is left alone: it may be a pipe.
-    live = Live(bar, console=screen, refresh_per_second=4, transient=True, redirect_stdout=False)
+    live = Live(drawn, console=screen, refresh_per_second=4, transient=True, redirect_stdout=False)
     live.start()
     return live
 

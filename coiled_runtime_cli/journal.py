@@ -45,6 +45,20 @@ def new_id() -> str:
     return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 
 
+@contextlib.contextmanager
+def alone(file: Path) -> Iterator[bool]:
+    """Hold a file that one process at a time can hold; False where another one does. Windows has no such locks: always True."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with file.open("w") as stream:
+        if fcntl is not None:
+            try:
+                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                yield False
+                return
+        yield True
+
+
 class Alive:
     """A shared lock that says: a process of this session still lives. The kernel drops it however the process ends."""
 

@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
+#: What they need in any environment.
+NEEDED = ("dask[dataframe]", "distributed", "numpy", "pandas", "pyarrow", "pytest")
+
+
 @dataclass(frozen=True, slots=True)
 class Suite:
     """One file of tests. ``topic`` is ``parquet`` for ``benchmarks/test_parquet.py``; ``folder`` is ``benchmarks``."""

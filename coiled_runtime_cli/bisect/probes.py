@@ -41,12 +41,14 @@ _NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rules:
-    """What a run's end means. ``timeout`` (s) with ``late_is_bad``: what takes longer counts as having taken so long."""
+    """What a run's end means. ``timeout`` (s) with ``late_is_bad``: what takes longer counts as having taken so long.
+
+    The metric "failure" is 1 for a run that passes and 2 for one that fails.
+    """
 
     metric: str
     timeout: float | None = None
     late_is_bad: bool = False
-    failure_is_bad: bool = False
 
 
 class Bench(Protocol):

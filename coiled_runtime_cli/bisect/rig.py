@@ -12,7 +12,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from coiled_runtime_cli import bench, clusters, environments, git, session, suites
+from coiled_runtime_cli import bench, clusters, environments, git, journal, session, suites
 from coiled_runtime_cli.bisect import benches, projects
 from coiled_runtime_cli.bisect.candidates import Clone, commits_of
 from coiled_runtime_cli.bisect.plan import COMMITS, PACKAGES
@@ -30,9 +30,6 @@ if TYPE_CHECKING:
     from coiled_runtime_cli.bisect.plan import Plan
     from coiled_runtime_cli.bisect.record import Record
     from coiled_runtime_cli.config import Config
-
-#: What the suites need in any environment.
-BASE = ("dask[dataframe]", "distributed", "numpy", "pandas", "pyarrow", "pytest")
 
 #: Units of measures that are none of a number of seconds.
 _UNITS = {"average_memory": "B", "peak_memory": "B", "scheduler_memory_max": "B", "scheduler_cpu_avg": "", "stdout": ""}
@@ -57,16 +54,9 @@ class Rig:
 @contextlib.contextmanager
 def held(record: Record) -> Iterator[None]:
     """Keep a second crt from going on with the same bisection. Raises UsageError."""
-    try:
-        import fcntl
-    except ImportError:  # Windows has no flock
-        yield
-        return
-    with record.log("lock").open("w") as stream:
-        try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise UsageError(f"another crt is running the bisection {short(record.bisection)}") from error
+    with journal.alone(record.log("lock")) as mine:
+        if not mine:
+            raise UsageError(f"another crt is running the bisection {short(record.bisection)}")
         yield
 
 
@@ -191,7 +181,7 @@ def _make(
         )
     else:
         releases = plan.kind != PACKAGES
-        base = BASE if plan.target is not None and releases else ()
+        base = suites.NEEDED if plan.target is not None and releases else ()
         watched = [plan.package] if plan.package else list(dict.fromkeys(each.name for each in candidates[1:]))
         chosen = benches.Environments(
             candidates,
@@ -207,7 +197,6 @@ def _make(
         metric=plan.metric,
         timeout=plan.timeout,
         late_is_bad=plan.timeout is not None,
-        failure_is_bad=plan.failure_is_bad,
     )
     cores = _cores(plan, settings)
     measure: TestProbe | CommandProbe
@@ -267,7 +256,7 @@ def _environment(plan: Plan, parts: Sequence[Part], record: Record, settings: Co
     if plan.python is not None and not plan.with_ and _is_environment(plan.python):
         return Path(plan.python).absolute()
     wanted = benches.base_requirements(
-        [each.project for each in parts], base=BASE if plan.target is not None else (), with_=plan.with_
+        [each.project for each in parts], base=suites.NEEDED if plan.target is not None else (), with_=plan.with_
     )
     as_of = plan.as_of
     if as_of is None and environments.has_uv():

@@ -7,7 +7,6 @@ one environment serves all commits, and a commit of pure Python costs a checkout
 from __future__ import annotations
 
 import contextlib
-import os
 import re
 import shlex
 import shutil
@@ -18,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from coiled_runtime_cli import environments, git, process
+from coiled_runtime_cli import environments, git, journal, process
 from coiled_runtime_cli.bisect.projects import Project, write_generated, write_metadata
 from coiled_runtime_cli.errors import CrtError, RemoteError, ToolError
 
@@ -239,18 +238,9 @@ class Workshop:
 @contextlib.contextmanager
 def _free(place: Path) -> Iterator[Path]:
     """A worktree that no other crt is using, for as long as this one does."""
-    try:
-        import fcntl
-    except ImportError:  # Windows has no flock
-        yield place / f"{os.getpid()}"
-        return
-    place.mkdir(parents=True, exist_ok=True)
     for number in range(_WORKTREES):
-        with (place / f"{number}.lock").open("w") as stream:
-            try:
-                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                continue
-            yield place / str(number)
-            return
+        with journal.alone(place / f"{number}.lock") as mine:
+            if mine:
+                yield place / str(number)
+                return
     raise ToolError(f"{_WORKTREES} bisections of one repository run at once", hint="wait for one of them")

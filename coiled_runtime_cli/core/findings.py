@@ -20,6 +20,7 @@ from coiled_runtime_cli.core import changepoint, detect, forge
 from coiled_runtime_cli.core.grouping import rows_by_series, series_of
 from coiled_runtime_cli.core.history import NO_TIME, uuid_text
 from coiled_runtime_cli.core.record import OUTCOMES
+from coiled_runtime_cli.core.series import EXPERIMENTS
 from coiled_runtime_cli.core.shape import KINDS as SHAPES
 from coiled_runtime_cli.core.shape import find_shape_change
 from coiled_runtime_cli.core.suspicion import suspicion
@@ -189,7 +190,7 @@ def search(
     series: list[Searched] = []
     short = 0
     for number, rows in sorted(rows_by_series(of, usable).items()):
-        if not experiments and (keys[number].label or "").startswith("AB_"):
+        if not experiments and (keys[number].label or "").startswith(EXPERIMENTS):
             continue
         for metric in metrics:
             values = runs.values[metric.key][rows]

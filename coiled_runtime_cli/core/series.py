@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+#: How labels begin of runs that were made to compare, and are no part of a history: arms of an A/B, probes of a bisection.
+EXPERIMENTS = ("AB_", "bisect")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SeriesKey:
