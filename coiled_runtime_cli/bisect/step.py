@@ -12,6 +12,7 @@ from coiled_runtime_cli.bisect import rig
 from coiled_runtime_cli.bisect.record import Record
 from coiled_runtime_cli.core.bisection import Bisection
 from coiled_runtime_cli.core.search import SEARCH, Ask
+from coiled_runtime_cli.db import bisections
 
 if TYPE_CHECKING:
     from coiled_runtime_cli.bisect.plan import Plan
@@ -29,14 +30,13 @@ class Step:
 
 
 def measure(planned: tuple[Plan, Candidate], settings: Config, *, runs: int) -> Step:
-    """Measure one candidate. Its runs are stored like those of a bisection, which has ended then. Raises CrtErrors."""
+    """Measure one candidate. The runs of a benchmark are stored like those of any bisection. Raises CrtErrors."""
     plan, candidate = planned
     engine = session.open_history(settings)[0]
     try:
         begun = Bisection(
             id=journal.new_id(),
             started=time.time(),
-            status="inconclusive",
             repository=candidate.repository,
             benchmark=plan.target,
             command=plan.command,
@@ -44,7 +44,6 @@ def measure(planned: tuple[Plan, Candidate], settings: Config, *, runs: int) -> 
             unit=rig.unit_of(plan.metric),
             candidates=(candidate,),
             definition=plan.to_document(),
-            message="a step of a bisection that git drives",
         )
         kept = Record(engine, begun, rig.cache_of(settings) / "logs" / begun.id)
         made = rig.make(plan, kept, settings, engine, tell=lambda _: None, command=("crt", "bisect-step"))
@@ -57,7 +56,7 @@ def measure(planned: tuple[Plan, Candidate], settings: Config, *, runs: int) -> 
                 values.append(probe.value)
         finally:
             made.close()
-            kept.update(ended=time.time(), builds=made.bench.builds)
+            bisections.remove(engine, begun.id)  # git keeps this one
         return Step(median(values), made.measure.unit or kept.bisection.unit)
     finally:
         engine.dispose()

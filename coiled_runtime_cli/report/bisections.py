@@ -58,7 +58,7 @@ def view(bisection: Bisection) -> BisectionView:
             for each in bisection.candidates
         ),
         probes=tuple(_probe(bisection, each, metric) for each in bisection.probes),
-        message=bisection.message,
+        message=_message(bisection),
         values=figures.values(bisection, label=metric.label, unit=metric.unit, scale=metric.scale),
         posterior=figures.posterior(bisection),
         culprit_index=culprit,
@@ -89,6 +89,11 @@ def _answer(bisection: Bisection, metric: MetricView) -> str:
         name = figures.short(bisection.candidates[culprit].name)
         where = f" of {bisection.repository}" if bisection.repository else ""
         return f"{name}{where} made {what} {_change(bisection.effect, metric)}."
+    if bisection.status == "found" and bisection.verdicts:
+        several = [bisection.candidates[each] for each in _culprits(bisection)]
+        names = ", ".join(figures.short(each.name) for each in several[:6])
+        change = _change(bisection.effect, metric)
+        return f"One of {len(several)} made {what} {change}, which cannot be measured apart: {names}."
     if bisection.status == "no-change":
         return f"No change of {metric.label.lower()} between the ends: the noise of {runs} covers any difference."
     suspects = _suspects(bisection)
@@ -97,6 +102,24 @@ def _answer(bisection: Bisection, metric: MetricView) -> str:
     if bisection.status == "interrupted":
         return f"Interrupted after {runs} of {among}{suspects}."
     return f"Not decided: {runs} of {among} do not single one out{suspects}."
+
+
+def _culprits(bisection: Bisection) -> tuple[int, ...]:
+    """The candidates of the answer that hold the change, as many as cannot be told apart."""
+    found = next((each.culprits for each in bisection.verdicts if each.status == "found"), ())
+    return tuple(each for each in found if 0 <= each < len(bisection.candidates))
+
+
+def _message(bisection: Bisection) -> str | None:
+    """What is to be said beside the answer: its reason, and other changes in the range."""
+    others = [each for each in bisection.verdicts if each.status == "found"][1:]
+    names = [
+        f"{figures.short(bisection.candidates[each.culprits[0]].name)}{f' ({_effect(each.effect)})' if each.effect else ''}"
+        for each in others
+        if each.culprits and each.culprits[0] < len(bisection.candidates)
+    ]
+    told = [bisection.message] if bisection.message else []
+    return ". ".join([*told, *([f"Also in the range: {', '.join(names)}"] if names else [])]) or None
 
 
 def _suspects(bisection: Bisection) -> str:

@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from coiled_runtime_cli.core.bisection import STATUSES, Bisection, Candidate, Effect, Probe
+from coiled_runtime_cli.core.bisection import STATUSES, Bisection, Candidate, Effect, Probe, Verdict
 from coiled_runtime_cli.report import bisections
 from coiled_runtime_cli.report.render import render
 from coiled_runtime_cli.report.views import LinkView, SiteView
@@ -75,6 +75,19 @@ def test_the_answer_comes_in_one_sentence() -> None:
 )
 def test_every_way_to_stand_has_its_sentence(changes: dict[str, object], answer: str) -> None:
     assert answer in bisections.view(a_bisection(**changes)).answer
+
+
+def test_candidates_that_cannot_be_told_apart_are_the_answer_together_and_other_changes_are_named() -> None:
+    several = Verdict(first=0, last=7, status="found", culprits=(4, 5), confidence=0.995)
+    view = bisections.view(a_bisection(culprit=None, verdicts=(several,)))
+    names = [f"{0xABC000 + number:040x}"[:9] for number in (4, 5)]
+    assert view.answer == (
+        f"One of 2 made test_p2p[tasks] 21 % slower, which cannot be measured apart: {', '.join(names)}."
+    )
+    first = Verdict(first=0, last=7, status="found", culprits=(5,))
+    second = Verdict(first=0, last=4, status="found", culprits=(2,), effect=Effect(ratio=1.1, low=1.05, high=1.15))
+    view = bisections.view(a_bisection(verdicts=(first, second, Verdict(first=5, last=7, status="no-change"))))
+    assert view.message == f"Also in the range: {f'{0xABC002:040x}'[:9]} (+10 % (+5.0 % to +15 %))"
 
 
 def test_measured_points_unbuildable_candidates_and_failures_are_told_apart() -> None:
