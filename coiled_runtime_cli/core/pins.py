@@ -1,0 +1,163 @@
+"""Pins of a recipe: what they are, what they would be, and a recipe's text with one of them changed.
+
+A pin is a match specification of conda with at most one version constraint: ``dask ==2026.8.0``, ``openssl >3.0``, ``pip``.
+Text is edited in place, so that comments, order and spacing stay as somebody wrote them.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from packaging.version import Version
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+#: A name as conda writes it, then the constraint, then perhaps a build string.
+_SPECIFICATION = re.compile(r"^(?P<name>[A-Za-z0-9_][\w.-]*)(?:\s*(?P<version>[^\s]+))?(?:\s+(?P<build>[^\s]+))?$")
+
+_CONSTRAINT = re.compile(r"^(?:(?:==|>=|<=|!=|~=|=|>|<)?[\w.*+!-]+)(?:[,|](?:==|>=|<=|!=|~=|=|>|<)?[\w.*+!-]+)*$")
+
+_VERSION = re.compile(r"^\d[\w.!+-]*$")
+_PLAIN = re.compile(r"^\d+(\.\d+)*$")
+
+#: Names that differ between the two worlds. What is only in conda has no wheel.
+TO_PYPI = {
+    "python-blosc": "blosc",
+    "msgpack-python": "msgpack",
+    "pytorch": "torch",
+    "dask-core": "dask",
+    "matplotlib-base": "matplotlib",
+}
+CONDA_ONLY = frozenset({"openssl", "python", "pip", "libarrow", "nodejs"})
+
+
+class PinError(ValueError):
+    """Something that is no pin, or a pin that is not there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pin:
+    """``constraint`` is as conda's solver reads it: ``==2026.8.0``, ``>=1.0,<2``; "" is any version."""
+
+    name: str
+    constraint: str = ""
+    build: str = ""
+
+    @property
+    def exact(self) -> str | None:
+        """The one version that fits; None where several do."""
+        bare = self.constraint.removeprefix("==")
+        return bare if self.constraint.startswith("==") and _VERSION.match(bare) and "*" not in bare else None
+
+    def __str__(self) -> str:
+        return " ".join(filter(None, [self.name, self.constraint, self.build]))
+
+
+def parse(text: str) -> Pin:
+    """A pin from a line of a recipe or of a package's metadata. Raises PinError.
+
+    ``dask 2026.8.0`` of conda-build and ``dask ==2026.8.0`` of rattler-build are one and the same pin.
+    """
+    match = _SPECIFICATION.match(text.strip())
+    if match is None:
+        raise PinError(f"{text.strip()!r} is no pin: expected a name and a version, as dask ==2026.8.0")
+    constraint = match["version"] or ""
+    if constraint in {"", "*"}:
+        return Pin(match["name"].lower(), "", match["build"] or "")
+    if not _CONSTRAINT.match(constraint):
+        raise PinError(f"{text.strip()!r} is no pin: {constraint!r} is no version constraint")
+    if _VERSION.match(constraint) and "*" not in constraint:
+        constraint = f"=={constraint}"
+    elif constraint.startswith("==") and constraint.endswith(".*"):
+        constraint = constraint[1:]
+    return Pin(match["name"].lower(), constraint, match["build"] or "")
+
+
+def same(first: Iterable[str], second: Iterable[str]) -> bool:
+    """Whether two lists of dependencies ask for the same, whoever wrote them."""
+    return sorted(map(str, map(parse, first))) == sorted(map(str, map(parse, second)))
+
+
+def differences(before: Iterable[str], after: Iterable[str]) -> list[str]:
+    """What one list asks for and the other does not, in words: ``dask ==2026.7.1 is ==2026.8.0``."""
+    old, new = ({each.name: each for each in map(parse, lines)} for lines in (before, after))
+    found = []
+    for name in sorted({*old, *new}):
+        if name not in new:
+            found.append(f"{old[name]} is missing")
+        elif name not in old:
+            found.append(f"{new[name]} is not in the recipe")
+        elif old[name] != new[name]:
+            found.append(f"{old[name]} is {new[name].constraint or 'any version'}")
+    return found
+
+
+def to_pypi(pins: Sequence[Pin]) -> tuple[list[str], list[Pin]]:
+    """Requirements of pip for those that PyPI has, and the pins that only conda has."""
+    requirements, left = [], []
+    for each in pins:
+        if each.name in CONDA_ONLY:
+            left.append(each)
+            continue
+        name = TO_PYPI.get(each.name, each.name)
+        # conda's =1.2.* is pip's ==1.2.*
+        requirements.append(name + re.sub(r"(^|,)=(?=\d)", r"\1==", each.constraint))
+    return requirements, left
+
+
+# --- the text of a recipe
+
+
+def version_line(text: str, name: str) -> re.Match[str]:
+    """Where a recipe says the version of a package: in its variable, or in its requirement. Raises PinError.
+
+    The match has the groups ``before``, ``version`` and ``after``.
+    """
+    variable = re.compile(
+        rf'^(?P<before>{{%-?\s*set\s+{re.escape(name.replace("-", "_"))}_version\s*=[^\n]*?["\'])'
+        r'(?P<version>\d[^"\'\n]*)(?P<after>["\'][^\n]*)$',
+        re.MULTILINE,
+    )
+    requirement = re.compile(
+        rf"^(?P<before>\s*-\s+{re.escape(name)}\s*==?\s*)(?P<version>\d[^\s#,]*)(?P<after>[^\n]*)$",
+        re.MULTILINE | re.IGNORECASE,
+    )
+    found = variable.search(text) or requirement.search(text)
+    if found is None:
+        raise PinError(f"the recipe has no exact pin of {name}")
+    return found
+
+
+def with_version(text: str, name: str, version: str) -> str:
+    """A recipe's text with another version of one package, and nothing else changed. Raises PinError."""
+    if not _VERSION.match(version):
+        raise PinError(f"{version!r} is no version")
+    found = version_line(text, name)
+    start, end = found.span("version")
+    return text[:start] + version + text[end:]
+
+
+def package_version(text: str) -> re.Match[str]:
+    """Where a recipe says its own version: ``{% set version = "1.0.0" %}``. Raises PinError."""
+    found = re.search(
+        r'^(?P<before>{%-?\s*set\s+version\s*=\s*["\'])(?P<version>\d[^"\'\n]*)(?P<after>["\'][^\n]*)$',
+        text,
+        re.MULTILINE,
+    )
+    if found is None:
+        raise PinError('the recipe has no line {% set version = "..." %}')
+    return found
+
+
+def with_package_version(text: str, version: str) -> str:
+    """A recipe's text with another version of the package itself. Raises PinError where that goes backwards."""
+    found = package_version(text)
+    if not _PLAIN.match(version):
+        raise PinError(f"{version!r} is no version of a release: expected X.Y.Z")
+    if Version(version) < Version(found["version"]):
+        raise PinError(f"{version} comes before {found['version']}, which the recipe has")
+    start, end = found.span("version")
+    return text[:start] + version + text[end:]
