@@ -58,6 +58,7 @@ def test_a_slow_commit_among_64_is_named_with_its_effect(crt):
     assert repository.hashes[41][:10] in listed.stdout
 
 
+@pytest.mark.slow
 def test_an_allocation_is_found_by_the_memory_of_all_processes(crt):
     repository = slowpoke.Repository(crt.folder / "clone")
     for number in range(13):
@@ -81,6 +82,7 @@ def test_commits_that_do_not_run_are_stepped_over_and_the_answer_is_a_set(crt):
     assert "ImportError" in Path(failed[0]["log"]).with_name("errors.log").read_text()
 
 
+@pytest.mark.slow
 def test_a_compiled_project_is_built_once_a_commit_and_what_does_not_build_is_skipped_with_its_log(crt):
     repository = slowpoke.with_a_slow_commit(crt.folder / "clone", 12, 6, broken=(3, 9), compiled=True)
     found, _ = bisect(crt, repository)
@@ -117,6 +119,7 @@ def test_a_command_that_imports_something_else_is_no_measurement(crt):
     assert "no Python below the command imported slowpoke" in errors
 
 
+@pytest.mark.slow
 def test_two_repositories_go_along_with_each_other_and_either_may_have_the_culprit(crt):
     first = slowpoke.Repository(crt.folder / "slowpoke")
     second = slowpoke.Repository(crt.folder / "helper", "helper")

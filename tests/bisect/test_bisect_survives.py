@@ -67,6 +67,7 @@ def test_ctrl_c_keeps_what_was_measured_and_says_how_to_go_on(crt):
     assert "no bisection is open" in done.stderr
 
 
+@pytest.mark.slow
 def test_a_finished_run_that_crt_did_not_live_to_note_is_not_made_again(crt):
     repository = slowpoke.with_a_slow_commit(crt.folder / "clone", 4, 2, seconds=(0.4, 0.9))
     running = crt.start(*command(crt, repository))
@@ -146,6 +147,7 @@ def test_nothing_is_left_running_when_crt_is_killed(crt):
     assert mark
 
 
+@pytest.mark.slow
 def test_prune_removes_what_can_be_made_again_and_nothing_of_an_open_one(crt):
     repository = slowpoke.with_a_slow_commit(crt.folder / "clone", 6, 2)
     assert crt.run(*command(crt, repository)).returncode == 0

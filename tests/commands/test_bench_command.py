@@ -61,6 +61,7 @@ def test_every_outcome_is_stored_the_session_goes_on_and_a_failure_is_exit_code_
     assert not (crt.folder / "crt-runs").exists()
 
 
+@pytest.mark.slow
 def test_a_test_that_hangs_where_no_signal_reaches_it_is_killed_and_the_next_one_runs(crt):
     crt.suite(
         "test_hang.py",
@@ -261,6 +262,7 @@ def test_pytest_alone_writes_the_same_rows(crt):
     assert alone[0] == "benchmarks/test_one.py"
 
 
+@pytest.mark.slow
 def test_pytest_alone_under_xdist_stores_every_row_in_one_session(crt):
     import subprocess
 
@@ -320,6 +322,7 @@ def test_after_kill_9_the_next_command_stores_every_finished_run_and_says_so(crt
     assert crt.rows() == stored
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="needs permissions as POSIX has them")
 def test_a_database_that_takes_no_rows_keeps_the_journal(crt):
     crt.suite("test_one.py", "def test_one(): ...\n")

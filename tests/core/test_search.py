@@ -90,11 +90,10 @@ def test_what_cannot_be_built_makes_the_answer_a_set():
     assert found >= 18
 
 
-def test_where_nothing_changes_hardly_anything_is_named_even_before_it_is_verified():
+def test_where_nothing_changes_nothing_is_named():
     random = np.random.default_rng(15)
-    answers = [Line(random, 64, effect=0.0).answer(Search(64)) for _ in range(20)]
-    assert sum(each.status == "found" for each in answers) <= 1
-    assert sum(each.status == "no-change" for each in answers) >= 18
+    answers = [Line(random, 64, effect=0.0).answer(Search(64, most=20)) for _ in range(8)]
+    assert all(each.status == "no-change" for each in answers)
 
 
 def test_several_jobs_need_fewer_rounds():
@@ -131,7 +130,7 @@ def test_expensive_builds_are_made_up_for_by_more_runs_of_each():
     random = np.random.default_rng(18)
 
     def builds(cost):
-        search, line = Search(256, build_cost=cost), Line(random, 256, noise=0.1)
+        search, line = Search(256, build_cost=cost, verify=False), Line(random, 256, noise=0.1)
         line.answer(search)
         return len(search.built)
 
