@@ -18,6 +18,9 @@ def main() -> None:
     ):
         # threads that wait for an answer of the network, which nobody needs any more: the interpreter would wait for them
         os._exit(code)
+    if "rattler" in sys.modules:
+        # its threads may hold Python while that ends, which then aborts; everything is written and flushed by now
+        os._exit(code)
     sys.exit(code)
 
 

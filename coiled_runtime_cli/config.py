@@ -230,6 +230,53 @@ def remote(settings: Config, **flags: str | None) -> Remote:
     return Remote(**chosen, origin="--remote" if "remote" in given else origin)
 
 
+#: Keys of ``[tool.crt.build]``; folders start from the file that names them.
+_BUILD_FOLDERS = ("recipe", "output_folder")
+BUILD_KEYS = (*_BUILD_FOLDERS, "channels", "nightly_channel", "repositories")
+
+
+@dataclass(frozen=True, slots=True)
+class BuildSettings:
+    """``repositories`` are those that nightly wheels are made from, by project."""
+
+    recipe: Path | None = None
+    output_folder: Path | None = None
+    channels: tuple[str, ...] | None = None
+    nightly_channel: str | None = None
+    repositories: dict[str, str] = field(default_factory=dict)
+
+
+def build_settings(settings: Config) -> BuildSettings:
+    """What ``[tool.crt.build]`` says. Raises UsageError on a key or a value that the table cannot have."""
+    origin = settings.origin("build")
+    found: dict[str, Any] = {}
+    for key, value in settings.build.items():
+        if key not in BUILD_KEYS:
+            raise UsageError(f"build.{key} ({origin}): {unknown('key', key, BUILD_KEYS)}")
+        if key == "channels":
+            fits = isinstance(value, list) and bool(value) and all(isinstance(each, str) and each for each in value)
+            expected = 'a list of texts, as ["conda-forge"]'
+        elif key == "repositories":
+            fits = isinstance(value, dict) and all(isinstance(each, str) and each for each in value.values())
+            expected = "a table of addresses by project"
+        else:
+            fits, expected = isinstance(value, str) and bool(value.strip()), "a text that is not empty"
+        if not fits:
+            raise UsageError(f"build.{key} ({origin}): expected {expected}, not {value!r}")
+        found[key] = tuple(value) if key == "channels" else Path(value) if key in _BUILD_FOLDERS else value
+    return BuildSettings(**found)
+
+
+def environment() -> dict[str, str]:
+    """The variables of the environment, for recipes, which may read any."""
+    return dict(os.environ)
+
+
+def conda_cache() -> Path:
+    """Where what channels say, and their packages, are kept between commands."""
+    return _home(os.environ, "XDG_CACHE_HOME", ".cache") / "crt" / "conda"
+
+
 def user_file(environ: Mapping[str, str] | None = None) -> Path:
     """Where the user's own configuration is, or would be."""
     return _home(os.environ if environ is None else environ, "XDG_CONFIG_HOME", ".config") / "crt" / "config.toml"
@@ -373,6 +420,8 @@ def _add_file(given: dict[str, _Given], table: dict[str, Any], file: Path, title
             _check_table(key, value, file)
             if key == "sync":
                 value = _with_absolute_remote(value, file)  # noqa: PLW2901
+            if key == "build":
+                value = _with_absolute_folders(value, file)  # noqa: PLW2901
             weaker = given[key].value if key in given else {}
             value = {**(weaker if isinstance(weaker, dict) else {}), **value}  # noqa: PLW2901
         given[key] = _Given(value, title, f"{file}: {key}", file.absolute().parent)
@@ -396,6 +445,13 @@ def _with_absolute_remote(table: object, file: Path) -> object:
     if not isinstance(table, dict) or not isinstance(remote, str) or "://" in remote or not remote.strip():
         return table
     return {**table, "remote": str(file.absolute().parent / Path(remote).expanduser())}
+
+
+def _with_absolute_folders(table: object, file: Path) -> object:
+    if not isinstance(table, dict):
+        return table
+    folders = {key: table[key] for key in _BUILD_FOLDERS if isinstance(table.get(key), str) and table[key].strip()}
+    return {**table, **{key: str(file.absolute().parent / Path(each).expanduser()) for key, each in folders.items()}}
 
 
 def _from_environment(environ: Mapping[str, str], base: Path | None) -> dict[str, _Given]:

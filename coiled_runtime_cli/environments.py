@@ -127,6 +127,26 @@ def lock(
         return tuple(line for line in lines if line and not line.startswith("#"))
 
 
+def lock_file(source: Path, target: Path, *, python: str | None) -> None:
+    """Lock a requirements file with hashes, for every platform alike; ``python`` is the oldest to do for, as 3.12.
+
+    Raises as :func:`lock`.
+    """
+    if _uv_program() is None:
+        raise ToolError("locks with hashes are uv's work, and it is not installed", hint="pip install uv")
+    arguments: list[str | Path] = [
+        "pip",
+        "compile",
+        source,
+        "--output-file",
+        target,
+        "--universal",
+        "--generate-hashes",
+    ]
+    arguments += ["--python-version", python] if python else []
+    _uv([*arguments, "--no-header", "--quiet"], folder=source.parent)
+
+
 def build(locked: Sequence[str], *, python: str | None, cache: Path) -> Path:
     """The interpreter of an environment that has exactly what is locked; made if it is not in the cache.
 

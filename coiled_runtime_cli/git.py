@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from coiled_runtime_cli import process
 from coiled_runtime_cli.core.nearest import unknown
-from coiled_runtime_cli.errors import ToolError, UsageError
+from coiled_runtime_cli.errors import RemoteError, ToolError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -46,6 +46,30 @@ def checkout(folder: Path) -> Checkout | None:
     except ToolError:
         return None
     return Checkout(head.stdout.strip(), bool(status.stdout.strip()), origin.stdout.strip() or None)
+
+
+def last_change(file: Path) -> int | None:
+    """When the commit was made that changed a file last (s since 1970); None if it is changed since, or in no repository."""
+    folder = file.absolute().parent
+    if repository_root(folder) is None:
+        return None
+    try:
+        status = process.run(["git", "--no-optional-locks", "status", "--porcelain", "--", file.name], folder=folder)
+        found = process.run(["git", "--no-optional-locks", "log", "-1", "--format=%ct", "--", file.name], folder=folder)
+    except ToolError:
+        return None
+    clean = status.returncode == 0 and not status.stdout.strip()
+    return int(found.stdout) if clean and found.stdout.strip().isdecimal() else None
+
+
+def tip(url: str) -> str:
+    """The commit that a repository, near or far, has as its HEAD. Raises RemoteError where it does not answer."""
+    done = process.run(["git", "ls-remote", url, "HEAD"], environment={"GIT_TERMINAL_PROMPT": "0"}, timeout=120)
+    words = done.stdout.split()
+    if done.returncode != 0 or not words:
+        said = done.stderr.strip().splitlines()
+        raise RemoteError(f"{url} does not answer: {said[-1] if said else 'it has no HEAD'}")
+    return words[0]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -20,3 +20,7 @@ def migrations_folder() -> Path:
 
 def suites_folder() -> Path:
     return _shipped("suites", "pytest.ini")
+
+
+def recipe_folder() -> Path:
+    return _shipped("recipe", "meta.yaml")

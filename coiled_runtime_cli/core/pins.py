@@ -10,7 +10,9 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from packaging.version import Version
+from packaging.version import InvalidVersion, Version
+
+from coiled_runtime_cli.core.nearest import unknown
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -32,6 +34,10 @@ TO_PYPI = {
     "matplotlib-base": "matplotlib",
 }
 CONDA_ONLY = frozenset({"openssl", "python", "pip", "libarrow", "nodejs"})
+
+
+#: A Python 3 that a constraint lets pass only if it has no upper bound.
+_NO_SUCH_MINOR = 99
 
 
 class PinError(ValueError):
@@ -74,6 +80,59 @@ def parse(text: str) -> Pin:
     elif constraint.startswith("==") and constraint.endswith(".*"):
         constraint = constraint[1:]
     return Pin(match["name"].lower(), constraint, match["build"] or "")
+
+
+def allows(constraint: str, version: str) -> bool:
+    """Whether a constraint of conda lets a version pass; yes where either cannot be read as PEP 440 has versions."""
+    try:
+        found = Version(version)
+        return any(
+            all(_holds(term.strip(), found) for term in part.split(",") if term.strip())
+            for part in constraint.split("|")
+        )
+    except InvalidVersion:
+        return True
+
+
+def _holds(term: str, version: Version) -> bool:
+    match = re.match(r"(?P<sign>==|>=|<=|!=|~=|=|>|<)?\s*(?P<asked>.+)$", term)
+    if match is None or match["asked"] == "*":
+        return True
+    sign, asked = match["sign"] or "==", match["asked"]
+    wild = asked.endswith("*") or sign == "="
+    asked = asked.rstrip("*").rstrip(".")
+    if sign in {"=", "=="} or (sign == "!=" and wild):
+        same = _begins(version, asked) if wild else version == Version(asked)
+        return not same if sign == "!=" else same
+    other = Version(asked)
+    if sign == "~=":
+        return version >= other and _begins(version, ".".join(asked.split(".")[:-1]))
+    return {
+        ">=": version >= other,
+        "<=": version <= other,
+        ">": version > other,
+        "<": version < other,
+        "!=": version != other,
+    }[sign]
+
+
+def _begins(version: Version, asked: str) -> bool:
+    """Whether a version is of a series: 1.2.3 is of 1.2."""
+    series = Version(asked).release
+    padded = (*version.release, *(0,) * len(series))
+    return padded[: len(series)] == series
+
+
+def minors(constraint: str, offered: Iterable[str] = ()) -> list[str]:
+    """The minor versions of Python 3 that a constraint allows, as "3.12". With no upper bound, those of ``offered``."""
+
+    def allowed(minor: int) -> bool:
+        return any(allows(constraint, f"3.{minor}.{patch}") for patch in range(40))
+
+    if allowed(_NO_SUCH_MINOR):
+        known = {each for each in offered if allowed(int(each.split(".")[1]))}
+        return sorted(known, key=lambda each: int(each.split(".")[1]))
+    return [f"3.{minor}" for minor in range(_NO_SUCH_MINOR) if allowed(minor)]
 
 
 def same(first: Iterable[str], second: Iterable[str]) -> bool:
@@ -138,6 +197,46 @@ def with_version(text: str, name: str, version: str) -> str:
     found = version_line(text, name)
     start, end = found.span("version")
     return text[:start] + version + text[end:]
+
+
+def with_pin(text: str, name: str, value: str) -> str:
+    """A recipe's text with another pin of one package: ``value`` is a version, or a constraint as ``>=2,<3``. Raises PinError."""
+    if _VERSION.match(value) and "*" not in value and "," not in value:
+        try:
+            return with_version(text, name, value)
+        except PinError:
+            value = f"=={value}"  # it is there, but not with one version: then it gets one
+    if not _CONSTRAINT.match(value):
+        raise PinError(f"{value!r} is no version and no constraint")
+    pin = r"(?P<pin>(?:[ \t]*[=<>!~][^#\n]*?|[ \t]+[^#\s][^#\n]*?)?)(?P<after>[ \t]*(?:#[^\n]*)?)$"
+    line = re.compile(rf"^(?P<before>\s*-\s+{re.escape(name)}){pin}", re.MULTILINE | re.IGNORECASE)
+    found = _among_requirements(line, text)
+    if found is None:
+        raise PinError(unknown("package", name, names(text)))
+    start, end = found.span("pin")
+    return f"{text[:start]} {value}{text[end:]}"
+
+
+def _among_requirements(line: re.Pattern[str], text: str) -> re.Match[str] | None:
+    """The first match below ``run:``: elsewhere (imports that are tested, say) a name is no pin."""
+    below = re.search(r"^\s+run:\s*$", text, re.MULTILINE)
+    return line.search(text, below.end()) if below is not None else None
+
+
+def names(text: str) -> list[str]:
+    """The packages that a recipe's text requires to run, in its order."""
+    below = re.search(r"^(?P<indent>[ \t]+)run:[ \t]*\n", text, re.MULTILINE)
+    if below is None:
+        return []
+    found = []
+    for line in text[below.end() :].splitlines():
+        if not line.strip() or line.lstrip().startswith(("#", "{%")):
+            continue
+        item = re.match(r"\s+-\s+([A-Za-z0-9_][\w.-]*)", line)
+        if item is None:
+            break
+        found.append(item[1].lower())
+    return found
 
 
 def package_version(text: str) -> re.Match[str]:

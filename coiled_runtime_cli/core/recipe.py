@@ -79,7 +79,9 @@ def read(content: object) -> Recipe:
         constrains=_pins(requirements, "run_constrained"),
         imports=_texts(test, "test", "imports"),
         commands=_texts(test, "test", "commands"),
-        about=tuple((key, str(value)) for key, value in (content.get("about") or {}).items() if value is not None),
+        about=tuple(
+            (key, str(value)) for key, value in (content.get("about") or {}).items() if value not in (None, "")
+        ),
     )
 
 
@@ -101,7 +103,7 @@ def _texts(section: Mapping[str, Any], where: str, key: str) -> tuple[str, ...]:
     value = section.get(key) or []
     if not isinstance(value, list):
         raise RecipeError(f"{where}: {key}: expected a list")
-    return tuple(str(each) for each in value if each is not None)
+    return tuple(str(each) for each in value if each not in (None, ""))
 
 
 def _pins(section: Mapping[str, Any], key: str) -> tuple[Pin, ...]:

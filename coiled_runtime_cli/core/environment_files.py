@@ -1,0 +1,118 @@
+"""The pins of a metapackage as the files that environments are made of: conda's, pip's and pixi's; and as a project of its own.
+
+What a file cannot say is said in a comment at its head, never left out in silence.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING
+
+from coiled_runtime_cli.core.pins import to_pypi
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from coiled_runtime_cli.core.pins import Pin
+    from coiled_runtime_cli.core.recipe import Recipe
+
+#: What a project's name may consist of, for tools that make names of files out of it.
+_BARE = re.compile(r"^[A-Za-z0-9_-]+$")
+
+
+def conda_environment(recipe: Recipe, channels: Sequence[str]) -> str:
+    """An ``environment.yml`` of conda, mamba and micromamba."""
+    lines = [f"# {recipe.name} {recipe.version}", f"name: {recipe.name}", "channels:"]
+    lines += [f"  - {_quoted(each)}" for each in channels]
+    lines += ["dependencies:", *(f"  - {_quoted(_spaceless(each))}" for each in recipe.depends)]
+    return "\n".join(lines) + "\n"
+
+
+def _spaceless(pin: Pin) -> str:
+    """``dask==2026.8.0``: what conda and mamba of any age read alike."""
+    return f"{pin.name}{pin.constraint}" + (f" {pin.build}" if pin.build else "")
+
+
+def _quoted(text: str) -> str:
+    return text if re.fullmatch(r"[A-Za-z0-9_./:=+~-]+", text) and not text.startswith("-") else json.dumps(text)
+
+
+def pip_requirements(recipe: Recipe, instead: Mapping[str, str] | None = None) -> str:
+    """A ``requirements.txt``. What only conda has is named in comments. ``instead`` are requirements by name."""
+    requirements, left = _requirements(recipe, instead)
+    lines = [f"# {recipe.name} {recipe.version}"]
+    lines += [f"# not from PyPI: {each}" for each in left]
+    return "\n".join([*lines, *requirements]) + "\n"
+
+
+def _requirements(recipe: Recipe, instead: Mapping[str, str] | None) -> tuple[list[str], list[Pin]]:
+    requirements, left = to_pypi(recipe.depends)
+    by_name = {re.split(r"[^A-Za-z0-9_.-]", each, maxsplit=1)[0]: each for each in requirements}
+    return [(instead or {}).get(name, each) for name, each in by_name.items()], left
+
+
+def requires_python(recipe: Recipe) -> str | None:
+    """The Pythons as packages of PyPI say it; None where the recipe does not."""
+    constraint = next((each.constraint for each in recipe.depends if each.name == "python"), "")
+    if not constraint or "|" in constraint:
+        return None
+    # conda's =3.11.* is pip's ==3.11.*, and =3.11 means the same
+    return re.sub(r"(?<![=<>!~])=(\d[\w.]*?)(\.\*)?(?=,|$)", r"==\1.*", constraint)
+
+
+def pixi_manifest(recipe: Recipe, channels: Sequence[str], platforms: Sequence[str]) -> str:
+    """A ``pixi.toml``."""
+    name = recipe.name if _BARE.match(recipe.name) else re.sub(r"[^A-Za-z0-9_-]", "-", recipe.name)
+    lines = [
+        f"# {recipe.name} {recipe.version}",
+        "[workspace]",
+        f"name = {json.dumps(name)}",
+        f"version = {json.dumps(recipe.version)}",
+        f"channels = {json.dumps(list(channels))}",
+        f"platforms = {json.dumps(list(platforms))}",
+        "",
+        "[dependencies]",
+    ]
+    for each in recipe.depends:
+        constraint = json.dumps(each.constraint or "*")
+        value = f"{{ version = {constraint}, build = {json.dumps(each.build)} }}" if each.build else constraint
+        lines.append(f"{each.name if _BARE.match(each.name) else json.dumps(each.name)} = {value}")
+    return "\n".join(lines) + "\n"
+
+
+def python_project(recipe: Recipe, instead: Mapping[str, str] | None = None) -> str:
+    """A ``pyproject.toml`` whose wheel has no code and requires the pins. ``instead`` are requirements by name."""
+    requirements, left = _requirements(recipe, instead)
+    about = dict(recipe.about)
+    notes = "".join(f"- {each}\n" for each in left if each.name != "python")
+    summary = about.get("summary", "")
+    readme = f"{summary}\n" + (
+        f"\nOnly conda has, and so this package does not bring along:\n\n{notes}" if notes else ""
+    )
+    lines = [
+        "[build-system]",
+        'requires = ["hatchling"]',
+        'build-backend = "hatchling.build"',
+        "",
+        "[project]",
+        f"name = {json.dumps(recipe.name)}",
+        f"version = {json.dumps(recipe.version)}",
+        f"description = {json.dumps(summary)}",
+        f'readme = {{ text = {json.dumps(readme)}, content-type = "text/markdown" }}',
+    ]
+    if about.get("license"):
+        lines.append(f"license = {json.dumps(about['license'])}")
+    if python := requires_python(recipe):
+        lines.append(f"requires-python = {json.dumps(python)}")
+    lines += ["dependencies = [", *(f"  {json.dumps(each)}," for each in requirements), "]"]
+    if about.get("home"):
+        lines += ["", "[project.urls]", f"Homepage = {json.dumps(about['home'])}"]
+    lines += [
+        "",
+        "[tool.hatch.build.targets.wheel]",
+        "bypass-selection = true",
+        "[tool.hatch.metadata]",
+        "allow-direct-references = true",
+    ]
+    return "\n".join(lines) + "\n"
