@@ -13,8 +13,8 @@ Demand = TypeVar("Demand")
 def smallest_conflict(demands: Sequence[Demand], possible: Callable[[Sequence[Demand]], bool]) -> list[Demand]:
     """A set of demands that cannot be met together, while any part of it can; empty if all can be met.
 
-    ``possible`` says whether these can be met together; it must not become true by demanding more. What comes first in
-    ``demands`` is kept out of the set where there is a choice. QuickXplain (Junker, AAAI 2004): for k of n demands it
+    ``possible`` says whether these can be met together; it must not become true by demanding more. Where there is a
+    choice, what comes first in ``demands`` is in the set. QuickXplain (Junker, AAAI 2004): for k of n demands it
     asks about 2 k log2(n / k) + 2 k times.
     """
     if possible(demands):

@@ -9,7 +9,7 @@ import json
 import re
 from typing import TYPE_CHECKING
 
-from coiled_runtime_cli.core.pins import to_pypi
+from coiled_runtime_cli.core.pins import to_pep440, to_pypi
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -25,13 +25,8 @@ def conda_environment(recipe: Recipe, channels: Sequence[str]) -> str:
     """An ``environment.yml`` of conda, mamba and micromamba."""
     lines = [f"# {recipe.name} {recipe.version}", f"name: {recipe.name}", "channels:"]
     lines += [f"  - {_quoted(each)}" for each in channels]
-    lines += ["dependencies:", *(f"  - {_quoted(_spaceless(each))}" for each in recipe.depends)]
+    lines += ["dependencies:", *(f"  - {_quoted(str(each))}" for each in recipe.depends)]
     return "\n".join(lines) + "\n"
-
-
-def _spaceless(pin: Pin) -> str:
-    """``dask==2026.8.0``: what conda and mamba of any age read alike."""
-    return f"{pin.name}{pin.constraint}" + (f" {pin.build}" if pin.build else "")
 
 
 def _quoted(text: str) -> str:
@@ -57,8 +52,7 @@ def requires_python(recipe: Recipe) -> str | None:
     constraint = next((each.constraint for each in recipe.depends if each.name == "python"), "")
     if not constraint or "|" in constraint:
         return None
-    # conda's =3.11.* is pip's ==3.11.*, and =3.11 means the same
-    return re.sub(r"(?<![=<>!~])=(\d[\w.]*?)(\.\*)?(?=,|$)", r"==\1.*", constraint)
+    return to_pep440(constraint)
 
 
 def pixi_manifest(recipe: Recipe, channels: Sequence[str], platforms: Sequence[str]) -> str:

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 #: A name as conda writes it, then the constraint, then perhaps a build string.
 _SPECIFICATION = re.compile(r"^(?P<name>[A-Za-z0-9_][\w.-]*)(?:\s*(?P<version>[^\s]+))?(?:\s+(?P<build>[^\s]+))?$")
 
-_CONSTRAINT = re.compile(r"^(?:(?:==|>=|<=|!=|~=|=|>|<)?[\w.*+!-]+)(?:[,|](?:==|>=|<=|!=|~=|=|>|<)?[\w.*+!-]+)*$")
+_TERM = r"(?:==|>=|<=|!=|~=|=|>|<)?[\d*][\w.*+!-]*"
+_CONSTRAINT = re.compile(rf"^{_TERM}(?:[,|]{_TERM})*$")
 
 _VERSION = re.compile(r"^\d[\w.!+-]*$")
 _PLAIN = re.compile(r"^\d+(\.\d+)*$")
@@ -75,11 +76,16 @@ def parse(text: str) -> Pin:
         return Pin(match["name"].lower(), "", match["build"] or "")
     if not _CONSTRAINT.match(constraint):
         raise PinError(f"{text.strip()!r} is no pin: {constraint!r} is no version constraint")
-    if _VERSION.match(constraint) and "*" not in constraint:
-        constraint = f"=={constraint}"
-    elif constraint.startswith("==") and constraint.endswith(".*"):
-        constraint = constraint[1:]
-    return Pin(match["name"].lower(), constraint, match["build"] or "")
+    return Pin(match["name"].lower(), re.sub(r"[^,|]+", _one_way, constraint), match["build"] or "")
+
+
+def _one_way(term: re.Match[str]) -> str:
+    """``==1.2`` of 1.2, and ``1.2.*`` of =1.2, =1.2.* and ==1.2.*: builders take each for the other."""
+    text = term[0]
+    series = re.match(r"(?:=(?!=)(\d[\w.!+-]*?)(?:\.\*|\*)?|==?(\d[\w.!+-]*?)\.\*)$", text)
+    if series is not None:
+        return f"{series[1] or series[2]}.*"
+    return f"=={text}" if _VERSION.match(text) and "*" not in text else text
 
 
 def allows(constraint: str, version: str) -> bool:
@@ -162,9 +168,13 @@ def to_pypi(pins: Sequence[Pin]) -> tuple[list[str], list[Pin]]:
             left.append(each)
             continue
         name = TO_PYPI.get(each.name, each.name)
-        # conda's =1.2.* is pip's ==1.2.*
-        requirements.append(name + re.sub(r"(^|,)=(?=\d)", r"\1==", each.constraint))
+        requirements.append(name + to_pep440(each.constraint))
     return requirements, left
+
+
+def to_pep440(constraint: str) -> str:
+    """As pip writes it: conda's ``1.2.*`` is ``==1.2.*`` there."""
+    return re.sub(r"(^|,)(?=\d)", r"\1==", constraint)
 
 
 # --- the text of a recipe

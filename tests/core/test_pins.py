@@ -34,8 +34,8 @@ RECIPE = (Path(__file__).parents[2] / "recipe" / "meta.yaml").read_text()
         ("pip *", Pin("pip"), None),
         ("openssl >3.0", Pin("openssl", ">3.0"), None),
         ("python >=3.11,<3.14", Pin("python", ">=3.11,<3.14"), None),
-        ("numpy =2.4", Pin("numpy", "=2.4"), None),
-        ("numpy ==2.4.*", Pin("numpy", "=2.4.*"), None),
+        ("numpy =2.4", Pin("numpy", "2.4.*"), None),
+        ("numpy ==2.4.*", Pin("numpy", "2.4.*"), None),
         ("NumPy 2.4.6 py311_0", Pin("numpy", "==2.4.6", "py311_0"), "2.4.6"),
     ],
 )
