@@ -105,9 +105,13 @@ def _locked(job: Job, recipe: Recipe, kind: str, source: Path, folder: Path) -> 
     from coiled_runtime_cli.build.channel import Channels
 
     if kind == "requirements":
+        import tempfile
+
         target = folder / "requirements.lock"
-        with console.progress(None, "resolving"):
-            environments.lock_file(source, target, python=job.pythons[0] if job.pythons else None)
+        with console.progress(None, "resolving"), tempfile.TemporaryDirectory(prefix="crt-lock-") as scratch:
+            found = Path(scratch, target.name)
+            environments.lock_file(source.absolute(), found, python=job.pythons[0] if job.pythons else None)
+            _put(target, found.read_bytes())
         return [target]
     with console.progress(None, "solving") as bar, Channels(job.channels, cache=config.conda_cache()) as channels:
         solutions = checking.environments(
