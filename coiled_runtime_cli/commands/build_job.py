@@ -129,11 +129,11 @@ def _rendered(
 ) -> Rendered:
     """The recipe, read; where only conda-build can, and is there, as it stands. Raises UsageError."""
     from coiled_runtime_cli.build import conda_build
-    from coiled_runtime_cli.build.render import NeedsCondaBuild, render, unread
+    from coiled_runtime_cli.build.render import NeedsCondaBuildError, render, unread
 
     try:
         return render(file, environ, suffix=suffix, settings=versions)
-    except NeedsCondaBuild:
+    except NeedsCondaBuildError:
         if not conda or conda_build.program(environ) is None:
             raise
         return unread(file, suffix=suffix, settings=versions)
