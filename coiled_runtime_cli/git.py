@@ -234,3 +234,55 @@ def switch(worktree: Path, commit: str) -> None:
         done = process.run(["git", *arguments], folder=worktree, timeout=300)
         if done.returncode != 0:
             raise ToolError(f"cannot switch {worktree} to {commit[:12]}: {done.stderr.strip()}")
+
+
+class Clone(Repository):
+    """A clone that is worked in because its user said so: tags, branches, commits, and pushes where they are asked for."""
+
+    def head(self) -> str:
+        return self._told("rev-parse", "HEAD").strip()
+
+    def root(self) -> Path:
+        from pathlib import Path
+
+        return Path(self._told("rev-parse", "--show-toplevel").strip())
+
+    def changed(self) -> list[str]:
+        """What is not committed, tracked or not, as git's short status has it."""
+        return [each for each in self._told("status", "--porcelain", "--untracked-files=normal").splitlines() if each]
+
+    def tag_commit(self, name: str) -> str | None:
+        """What a tag is of; None where there is no such tag."""
+        done = self._git("rev-parse", "--verify", "--quiet", f"refs/tags/{name}^{{commit}}")
+        return done.stdout.strip() or None
+
+    def add_tag(self, name: str, message: str) -> None:
+        """An annotated tag of HEAD. Raises ToolError."""
+        self._told("tag", "--annotate", name, "--message", message)
+
+    def branch(self) -> str | None:
+        """The one that is checked out; None where none is."""
+        return self._git("symbolic-ref", "--quiet", "--short", "HEAD").stdout.strip() or None
+
+    def take_branch(self, name: str) -> None:
+        """Check a branch out, made from where HEAD is if there is none of that name. Raises ToolError."""
+        there = self._git("rev-parse", "--verify", "--quiet", f"refs/heads/{name}").returncode == 0
+        self._told("checkout", "--quiet", *([] if there else ["-b"]), name)
+
+    def commit_file(self, file: Path, message: str) -> bool:
+        """Commit one file alone; False where nothing in it has changed. Raises ToolError."""
+        self._told("add", "--", str(file))
+        if self._git("diff", "--cached", "--quiet", "--", str(file)).returncode == 0:
+            return False
+        self._told("commit", "--quiet", "--message", message, "--", str(file))
+        return True
+
+    def push(self, remote: str, ref: str) -> None:
+        """Raises RemoteError."""
+        done = self._git("push", "--quiet", remote, ref)
+        if done.returncode != 0:
+            said = done.stderr.strip().splitlines()
+            raise RemoteError(f"git push {remote} {ref}: {said[-1] if said else 'refused'}")
+
+    def remote_url(self, remote: str) -> str | None:
+        return self._git("config", "--get", f"remote.{remote}.url").stdout.strip() or None

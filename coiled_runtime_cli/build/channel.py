@@ -162,9 +162,11 @@ class Channels:
             raise UnsatisfiableError(str(error)) from error
         except exceptions.GatewayError as error:
             lines = str(error).splitlines()
+            address = re.search(r"(\S+?://[^\s)]+)/[^/\s)]+/[^/\s)]+", lines[0])
+            where = address[1].lstrip("(") if address is not None else "a channel"
+            why = lines[-1].removeprefix("Caused by: ") if len(lines) > 1 else lines[0]
             raise RemoteError(
-                f"a channel does not answer: {lines[0]}"
-                + (f" ({lines[-1].removeprefix('Caused by: ')})" if len(lines) > 1 else ""),
+                f"{where} does not answer: {why}",
                 hint="-c names channels, --override-channels leaves out conda-forge",
             ) from error
 

@@ -39,7 +39,7 @@ class Found:
 
 
 def solve(
-    made: Artifact,
+    made: Artifact | None,
     recipe: Recipe,
     channels: Channels,
     *,
@@ -49,9 +49,10 @@ def solve(
     into: Found,
     tell: Callable[[str], None],
 ) -> None:
-    """Solve the package itself, from its channel, for each platform and Python; ``newest``: only for the newest Python there is.
+    """Solve the package itself, from its channel, for each platform and Python; without a package (None) the pins alone.
 
-    What is found goes ``into`` as it is found, so that it is there if a channel ceases to answer. Raises RemoteError.
+    ``newest``: only for the newest Python there is. What is found goes ``into`` as it is found, so that it is there if a
+    channel ceases to answer. Raises RemoteError.
     """
     there = channels.platforms()
     pythons = pythons or _pythons(recipe, channels, there)
@@ -118,19 +119,21 @@ def _minor(version: str) -> str:
     return ".".join(version.split(".")[:2])
 
 
-def _solved(made: Artifact, recipe: Recipe, channels: Channels, platform: str, python: str, found: Found) -> Check:
-    demands = [f"{made.name} =={made.version} {made.build}", *([f"python {python}.*"] if python else [])]
+def _solved(
+    made: Artifact | None, recipe: Recipe, channels: Channels, platform: str, python: str, found: Found
+) -> Check:
+    demands = [f"{made.name} =={made.version} {made.build}"] if made is not None else list(map(str, recipe.depends))
     try:
-        packages = channels.solve(demands, platform)
+        packages = channels.solve([*demands, *([f"python {python}.*"] if python else [])], platform)
     except UnsatisfiableError as error:
         reason = explain(recipe, channels, platform, python, str(error))
         found.reasons.append(reason)
         return Check("solve", FAILED, reason.short, platform, python)
-    ours = next((each for each in packages if each.name == made.name), None)
-    if ours is None or ours.sha256 not in {made.sha256, None}:
-        return Check(
-            "solve", FAILED, f"the solver took another {made.name}: {ours.url if ours else 'none'}", platform, python
-        )
+    if made is not None:
+        ours = next((each for each in packages if each.name == made.name), None)
+        if ours is None or ours.sha256 not in {made.sha256, None}:
+            why = f"the solver took another {made.name}: {ours.url if ours is not None else 'none'}"
+            return Check("solve", FAILED, why, platform, python)
     found.solutions[platform, python] = packages
     return Check("solve", VERIFIED, f"{len(packages)} packages", platform, python)
 

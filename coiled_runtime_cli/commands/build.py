@@ -275,7 +275,7 @@ def _show(
     if asked:
         if job.format == "table":
             console.result("")
-        console.show_table(_check_table(checks), job.format)
+        console.show_table(check_table(checks), job.format)
     for reason, where in reasons:
         console.result("\n" + reason.text(where))
 
@@ -292,7 +292,7 @@ def _told_once(found: Found | None) -> list[tuple[Reason, list[str]]]:
     return told
 
 
-def _check_table(checks: Sequence[Check]) -> Table:
+def check_table(checks: Sequence[Check]) -> Table:
     from coiled_runtime_cli.core.table import Column, Table
 
     styles = {"verified": "good", "failed": "bad", "not verified": "dim"}

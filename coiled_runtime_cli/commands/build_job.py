@@ -38,18 +38,18 @@ class Job:
 def read_job(
     recipe: Path | None,
     *,
-    given: tuple[str, ...],
-    override: bool,
-    nightly: bool,
-    nightly_channel: str | None,
-    suffix: str | None,
-    settings: Sequence[str],
-    folder: Path | None,
-    platforms: tuple[str, ...],
-    pythons: tuple[str, ...],
-    pip: bool,
-    conda: bool,
-    format_: str,
+    given: tuple[str, ...] = (),
+    override: bool = False,
+    nightly: bool = False,
+    nightly_channel: str | None = None,
+    suffix: str | None = None,
+    settings: Sequence[str] = (),
+    folder: Path | None = None,
+    platforms: tuple[str, ...] = (),
+    pythons: tuple[str, ...] = (),
+    pip: bool = False,
+    conda: bool = False,
+    format_: str = "table",
 ) -> Job:
     """Read what was asked for, and render the recipe. Raises UsageError; RemoteError for nightly versions."""
     from datetime import datetime, timezone
@@ -103,6 +103,21 @@ def _now() -> datetime:
     from datetime import datetime, timezone
 
     return datetime.now(timezone.utc)
+
+
+def chosen_recipe(given: Path | None, *, write: bool = False) -> Path:
+    """The recipe that a command is about; ``write``: it will be edited or tagged, which the shipped one cannot be."""
+    from coiled_runtime_cli import config, locations
+    from coiled_runtime_cli.build.render import recipe_file
+    from coiled_runtime_cli.errors import UsageError
+
+    shipped = locations.recipe_folder()
+    chosen = _recipe(given, config.build_settings(config.load()), shipped)
+    if write and given is None and chosen == shipped:
+        raise UsageError(
+            "there is no recipe here", hint="go to the folder that has recipe/meta.yaml, or name it: --recipe PATH"
+        )
+    return recipe_file(chosen)
 
 
 def _recipe(given: Path | None, configured: BuildSettings, shipped: Path) -> Path:
