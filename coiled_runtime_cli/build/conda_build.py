@@ -54,13 +54,13 @@ _EXPLAINED: tuple[tuple[str, type[CrtError], str, str | None], ...] = (
 )
 
 
-def program(environ: Mapping[str, str]) -> Path | None:
-    """The ``conda-build`` on PATH, or the one of the installation that CONDA_EXE names."""
-    found = shutil.which("conda-build", path=environ.get("PATH"))
+def program(environ: Mapping[str, str], name: str = "conda-build") -> Path | None:
+    """The ``conda-build`` (or ``conda``) on PATH, or the one of the installation that CONDA_EXE names."""
+    found = shutil.which(name, path=environ.get("PATH"))
     if found is not None:
         return Path(found)
     conda = environ.get("CONDA_EXE")
-    beside = shutil.which("conda-build", path=str(Path(conda).parent)) if conda else None
+    beside = shutil.which(name, path=str(Path(conda).parent)) if conda else None
     return Path(beside) if beside is not None else None
 
 

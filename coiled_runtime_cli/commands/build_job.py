@@ -156,11 +156,17 @@ def _rendered(
 
 def _nightly_versions(where: str) -> dict[str, str]:
     from coiled_runtime_cli import config, console
+    from coiled_runtime_cli.build import conda_build
     from coiled_runtime_cli.build import nightly as nights
-    from coiled_runtime_cli.build.channel import Channels, this_platform
+    from coiled_runtime_cli.build.channel import Channels, installed, this_platform
 
-    with console.progress(None, f"the newest on {where}"), Channels([where], cache=config.conda_cache()) as opened:
-        found = nights.newest(opened, this_platform())
+    conda = conda_build.program(config.environment(), "conda") if not installed() else None
+    with console.progress(None, f"the newest on {where}"):
+        if conda is not None:
+            found = nights.newest_by_conda(conda, where)
+        else:
+            with Channels([where], cache=config.conda_cache()) as opened:
+                found = nights.newest(opened, this_platform())
     console.note("nightly: " + ", ".join(f"{name} {each}" for name, each in found.items()))
     return found
 

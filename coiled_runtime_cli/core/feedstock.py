@@ -34,7 +34,7 @@ _NUMBER = (
     ),
     re.compile(r"^(?P<before>[ \t]+number:\s*)(?P<value>\d+)(?P<after>.*)$", re.MULTILINE),
 )
-_URL = re.compile(r"^\s*-?\s*url:\s*(?P<url>\S+)\s*$", re.MULTILINE)
+_URL = re.compile(r"^[ \t]*-?[ \t]*url:[ \t]*(?P<url>\S[^\n]*?)[ \t]*$", re.MULTILINE)
 
 
 class FeedstockError(ValueError):

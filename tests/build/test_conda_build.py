@@ -13,7 +13,8 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 from recipes import put_recipe
 
-from coiled_runtime_cli.build import artifact
+from coiled_runtime_cli.build import artifact, nightly
+from coiled_runtime_cli.errors import RemoteError
 
 STAND_IN = Path(__file__).parent / "conda_build_stand_in.py"
 
@@ -72,6 +73,25 @@ def test_rattler_build_can_be_asked_for_and_conda_build_missing_is_3(with_conda_
     done = crt.run("build", "--builder", "conda-build", "--output-folder", "other")
     assert done.returncode == 3
     assert "conda install conda-build" in done.stderr
+
+
+def test_nightly_versions_can_be_asked_of_conda(tmp_path):
+    """What `conda search --json` prints, as conda 26.7 does."""
+    conda = tmp_path / "conda"
+    answers = {
+        name: [{"version": each} for each in ("2026.8.1a260901", "2026.8.1a261010")] for name in nightly.REPOSITORIES
+    }
+    conda.write_text(
+        f"#!{sys.executable}\nimport json, sys\nname = sys.argv[-1]\nprint(json.dumps({{name: {answers!r}[name]}}))\n"
+    )
+    conda.chmod(0o755)
+    assert nightly.newest_by_conda(conda, "dask/label/dev") == dict.fromkeys(nightly.REPOSITORIES, "2026.8.1a261010")
+    conda.write_text(f'#!{sys.executable}\nprint(\'{{"error": "CondaHTTPError: no network"}}\')\nraise SystemExit(1)\n')
+    with pytest.raises(RemoteError, match="no network"):
+        nightly.newest_by_conda(conda, "dask/label/dev")
+    conda.write_text(f'#!{sys.executable}\nprint(\'{{"error": "x", "exception_name": "PackagesNotFoundError"}}\')\n')
+    with pytest.raises(RemoteError, match="has no dask"):
+        nightly.newest_by_conda(conda, "dask/label/dev")
 
 
 def both(crt):

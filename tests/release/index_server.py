@@ -14,7 +14,16 @@ class Index:
         self.broken = 0  # requests that are answered with 503 first
         self.url = ""
 
-    def add(self, name, version, *, uploaded="2026-10-01T00:00:00Z", requires_python=">=3.10", yanked=False, vulnerabilities=()):
+    def add(
+        self,
+        name,
+        version,
+        *,
+        uploaded="2026-10-01T00:00:00Z",
+        requires_python=">=3.10",
+        yanked=False,
+        vulnerabilities=(),
+    ):
         self.packages.setdefault(name, {})[version] = {
             "uploaded": uploaded,
             "requires_python": requires_python,

@@ -16,7 +16,10 @@ def put_sessions(crt, *, slower_by=1.0, before="2026.7.1", after="2026.8.0", lab
     engine = open_database(str(crt.folder / "benchmark.db"))
     for number in range(40):
         new = number >= 24
-        packages = (Package(name="dask", version=after if new else before), Package(name="distributed", version="2026.8.0"))
+        packages = (
+            Package(name="dask", version=after if new else before),
+            Package(name="distributed", version="2026.8.0"),
+        )
         effects = {"write": slower_by if new else 1.0, "read": 1.0}
         rows = histories.session(
             label, number, effects, version="", packages=packages, failing=failing if number == 39 else ()
