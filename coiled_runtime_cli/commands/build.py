@@ -152,7 +152,7 @@ def _build(job: Job, name: str, *, output: bool, test: bool, check: bool, replac
     from coiled_runtime_cli.core.verdict import FAILED, NOT_VERIFIED, overall
 
     builder = make.choose(name, config.environment())
-    folder = job.folder or Path("dist", "conda")
+    folder = job.channel_folder
     if output:
         for each in make.outputs(job.rendered, builder, folder, moment=job.moment):
             console.result(str(each))

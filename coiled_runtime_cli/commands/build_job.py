@@ -19,8 +19,8 @@ CHANNEL = "conda-forge"
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """``channels`` are those to solve with, ``given_channels`` those that were named; ``instead`` are
-    requirements of pip by name.
+    """``channels`` are those to solve with, ``given_channels`` those that were named. ``folder`` is for files, and None
+    unless it was named; ``channel_folder`` for packages. ``instead`` are requirements of pip by name.
     """
 
     rendered: Rendered
@@ -28,6 +28,7 @@ class Job:
     given_channels: tuple[str, ...]
     override_channels: bool
     folder: Path | None
+    channel_folder: Path
     moment: int
     platforms: tuple[str, ...]
     pythons: tuple[str, ...]
@@ -90,7 +91,8 @@ def read_job(
         channels,
         named,
         override,
-        folder or configured.output_folder,
+        folder,
+        folder or configured.output_folder or Path("dist", "conda"),
         moment,
         platforms,
         pythons,

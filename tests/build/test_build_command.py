@@ -329,6 +329,8 @@ def test_the_table_says_configuration_too(inside, made_channel):
     )
     assert inside.run("build").returncode == 0
     assert list((inside.folder / "channel" / "noarch").glob("*.conda"))
+    # that folder is a channel's: other files do not go there
+    assert inside.run("build", "--wheel").stdout.startswith("dist/coiled_runtime")
     (inside.folder / "crt.toml").write_text('[build]\nchanels = ["a"]\n')
     done = inside.run("build")
     assert done.returncode == 2
