@@ -1,4 +1,4 @@
-"""The whole way with the real Dask: its packages as they are installed here become a channel, from which crt build --check installs."""
+"""The whole way with the real Dask: its packages as they are installed here become a channel to install from."""
 
 import importlib.metadata
 import json
