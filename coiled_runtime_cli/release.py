@@ -217,6 +217,8 @@ def feed(
 
     Raises UsageError, ToolError, RemoteError.
     """
+    if not folder.is_dir():
+        raise UsageError(f"no folder {folder}", hint=f"git clone your fork of {UPSTREAM}/{name}-feedstock there")
     clone = Clone(folder)
     file = next((folder / each for each in _FEEDSTOCK_RECIPES if (folder / each).is_file()), None)
     if file is None:

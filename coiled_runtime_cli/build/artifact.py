@@ -182,14 +182,21 @@ def place(made: Path, target: Path, *, replace: bool) -> str:
 
 
 def _refuse_to_differ(made: Artifact, target: Path) -> None:
-    from coiled_runtime_cli.core.pins import differences
-
     there = opened(target)
     if there.normalised() == made.normalised():
         return
-    found = differences(there.depends, made.depends)
+    found = _unlike(there.depends, made.depends)
     what = "; ".join(found[:3]) + (f"; and {len(found) - 3} more" if len(found) > 3 else "") or "other metadata"
     raise UsageError(
         f"{target} is there already, and is another package: {what}",
         hint="raise the version or the build number, take another --output-folder, or --replace it",
     )
+
+
+def _unlike(there: Iterable[str], here: Iterable[str]) -> list[str]:
+    old, new = ({pin.name: pin for pin in map(parse, lines)} for lines in (there, here))
+    return [
+        f"{old.get(name) or f'no {name}'} there, {(new[name].constraint or 'any') if name in new else 'none'} here"
+        for name in sorted({*old, *new})
+        if old.get(name) != new.get(name)
+    ]

@@ -55,7 +55,7 @@ def write_files(job: Job, *, wheel: bool, kinds: Sequence[str], lock: bool, repl
 
     left = [str(each) for each in to_pypi(recipe.depends)[1] if each.name != "python"]
     if left and (wheel or "requirements" in kinds):
-        console.note(f"not from PyPI, and so not in it: {', '.join(left)}")
+        console.note(f"left out, as conda's own: {', '.join(left)}")
 
 
 def _wheel(job: Job, recipe: Recipe, folder: Path, *, replace: bool) -> tuple[str, Path, list[str]]:

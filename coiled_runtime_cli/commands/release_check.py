@@ -53,11 +53,11 @@ def check(
     """  # noqa: D301 - a backspace tells click to keep the lines that follow
     from coiled_runtime_cli import console, git, release
     from coiled_runtime_cli.commands.build import check_table
-    from coiled_runtime_cli.commands.build_job import read_job
+    from coiled_runtime_cli.commands.build_job import chosen_recipe, read_job
     from coiled_runtime_cli.core.verdict import FAILED, NOT_VERIFIED, overall
 
     job = read_job(
-        recipe,
+        chosen_recipe(recipe, write=True),
         given=tuple(channels or ()),
         override=override_channels,
         platforms=tuple(platform or ()),

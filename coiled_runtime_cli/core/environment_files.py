@@ -37,7 +37,7 @@ def pip_requirements(recipe: Recipe, instead: Mapping[str, str] | None = None) -
     """A ``requirements.txt``. What only conda has is named in comments. ``instead`` are requirements by name."""
     requirements, left = _requirements(recipe, instead)
     lines = [f"# {recipe.name} {recipe.version}"]
-    lines += [f"# not from PyPI: {each}" for each in left]
+    lines += [f"# left out, as conda's own: {each}" for each in left]
     return "\n".join([*lines, *requirements]) + "\n"
 
 
@@ -81,9 +81,7 @@ def python_project(recipe: Recipe, instead: Mapping[str, str] | None = None) -> 
     about = dict(recipe.about)
     notes = "".join(f"- {each}\n" for each in left if each.name != "python")
     summary = about.get("summary", "")
-    readme = f"{summary}\n" + (
-        f"\nOnly conda has, and so this package does not bring along:\n\n{notes}" if notes else ""
-    )
+    readme = f"{summary}\n" + (f"\nLeft out, as conda's own:\n\n{notes}" if notes else "")
     lines = [
         "[build-system]",
         'requires = ["hatchling"]',
