@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Literal
 
 from packaging.version import InvalidVersion, Version
 
+from coiled_runtime_cli import atomic
 from coiled_runtime_cli.core import feedstock as recipes
 from coiled_runtime_cli.core import pins
 from coiled_runtime_cli.core.verdict import FAILED, NOT_VERIFIED, VERIFIED, Check
@@ -41,17 +42,12 @@ Done = Literal["done", "already", "would"]
 
 def write(file: Path, text: str) -> None:
     """Replace a file's text whole or not at all, its line ends as they were. Raises ToolError."""
-    part = file.with_name(f".{file.name}.part")
     try:
         if b"\r\n" in file.read_bytes():
             text = text.replace("\n", "\r\n")
-        part.write_bytes(text.encode())
-        part.chmod(file.stat().st_mode)
-        part.replace(file)
+        atomic.write(file, text.encode(), like=file)
     except OSError as error:
         raise ToolError(f"{file} cannot be written: {error.strerror or error}") from error
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def text_of(file: Path) -> str:

@@ -6,6 +6,7 @@ import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from coiled_runtime_cli import atomic
 from coiled_runtime_cli.build import archive
 from coiled_runtime_cli.core.pins import PinError, parse
 from coiled_runtime_cli.core.recipe import Recipe, disagreements
@@ -172,12 +173,7 @@ def place(made: Path, target: Path, *, replace: bool) -> str:
         if not replace:
             _refuse_to_differ(opened(made), target)
     target.parent.mkdir(parents=True, exist_ok=True)
-    part = target.with_name(f".{target.name}.part")
-    try:
-        part.write_bytes(content)
-        part.replace(target)
-    finally:
-        part.unlink(missing_ok=True)
+    atomic.write(target, content)
     return word
 
 

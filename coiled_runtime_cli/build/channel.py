@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from coiled_runtime_cli import atomic
 from coiled_runtime_cli.errors import RemoteError, ToolError, UsageError
 
 if TYPE_CHECKING:
@@ -108,8 +109,8 @@ def index(folder: Path, packages: Mapping[Path, str]) -> None:
     from rattler.index import index_fs
 
     (folder / NOARCH).mkdir(parents=True, exist_ok=True)
-    for part in folder.glob("*/.*.part"):
-        part.unlink(missing_ok=True)  # a build that was killed left it
+    for file in packages:
+        atomic.part_of(file).unlink(missing_ok=True)  # a build that was killed left it
     try:
         asyncio.run(_awaited(index_fs(folder, write_zst=True, write_shards=False)))
         if not all(_has(file, sha256) for file, sha256 in packages.items()):

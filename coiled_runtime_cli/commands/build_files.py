@@ -61,6 +61,7 @@ def write_files(job: Job, *, wheel: bool, kinds: Sequence[str], lock: bool, repl
 def _wheel(job: Job, recipe: Recipe, folder: Path, *, replace: bool) -> tuple[str, Path, list[str]]:
     import tempfile
 
+    from coiled_runtime_cli import atomic
     from coiled_runtime_cli.build import wheel as wheels
     from coiled_runtime_cli.errors import UsageError
 
@@ -73,13 +74,14 @@ def _wheel(job: Job, recipe: Recipe, folder: Path, *, replace: bool) -> tuple[st
                 f"{target} is there already, and requires other versions",
                 hint="raise the version, take another --output-folder, or --replace it",
             )
-        _put(target, built.read_bytes())
+        atomic.write(target, built.read_bytes())
     return "wheel", target, depends
 
 
 def _environment_file(
     job: Job, recipe: Recipe, kind: str, folder: Path, *, lock: bool
 ) -> list[tuple[str, Path, list[str]]]:
+    from coiled_runtime_cli import atomic
     from coiled_runtime_cli.build.channel import PLATFORMS
     from coiled_runtime_cli.core import environment_files
 
@@ -90,7 +92,7 @@ def _environment_file(
         text = environment_files.pip_requirements(recipe, job.instead)
     else:
         text = environment_files.pixi_manifest(recipe, job.channels, job.platforms or PLATFORMS)
-    _put(target, text.encode())
+    atomic.write(target, text.encode())
     depends = [str(each) for each in recipe.depends]
     made = [(kind, target, depends)]
     if lock:
@@ -99,7 +101,7 @@ def _environment_file(
 
 
 def _locked(job: Job, recipe: Recipe, kind: str, source: Path, folder: Path) -> list[Path]:
-    from coiled_runtime_cli import config, console, environments
+    from coiled_runtime_cli import atomic, config, console, environments
     from coiled_runtime_cli.build import check as checking
     from coiled_runtime_cli.build import lock
     from coiled_runtime_cli.build.channel import Channels
@@ -111,7 +113,7 @@ def _locked(job: Job, recipe: Recipe, kind: str, source: Path, folder: Path) -> 
         with console.progress(None, "resolving"), tempfile.TemporaryDirectory(prefix="crt-lock-") as scratch:
             found = Path(scratch, target.name)
             environments.lock_file(source.absolute(), found, python=job.pythons[0] if job.pythons else None)
-            _put(target, found.read_bytes())
+            atomic.write(target, found.read_bytes())
         return [target]
     with console.progress(None, "solving") as bar, Channels(job.channels, cache=config.conda_cache()) as channels:
         solutions = checking.environments(
@@ -124,16 +126,6 @@ def _locked(job: Job, recipe: Recipe, kind: str, source: Path, folder: Path) -> 
     files = []
     for platform, packages in solutions.items():
         target = folder / f"conda-{platform}.lock"
-        _put(target, lock.explicit(packages, platform, f"{recipe.name} {recipe.version}").encode())
+        atomic.write(target, lock.explicit(packages, platform, f"{recipe.name} {recipe.version}").encode())
         files.append(target)
     return files
-
-
-def _put(file: Path, content: bytes) -> None:
-    """Write a file whole or not at all."""
-    part = file.with_name(f".{file.name}.part")
-    try:
-        part.write_bytes(content)
-        part.replace(file)
-    finally:
-        part.unlink(missing_ok=True)

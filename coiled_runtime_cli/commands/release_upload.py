@@ -148,6 +148,7 @@ def software(
     python: Annotated[str | None, typer.Option("--python", metavar="3.X", help="Of the environment.")] = None,
     workspace: Annotated[str | None, typer.Option("--workspace", metavar="NAME", help="Coiled workspace.")] = None,
     upload_: Upload = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be asked for, and stop.")] = False,
     format_: Format = "table",
 ) -> None:
     """Create a software environment on Coiled that has the metapackage in it.
@@ -169,6 +170,8 @@ def software(
     from coiled_runtime_cli.core.recipe import Recipe
     from coiled_runtime_cli.errors import RemoteError, UsageError
 
+    if upload_ and dry_run:
+        raise UsageError("--upload and --dry-run contradict each other", hint="give one of them")
     if python is not None and not re.fullmatch(r"3\.\d{1,2}", python):
         raise UsageError(f"--python {python}: expected a version as 3.12")
     read = render(chosen_recipe(recipe), config.environment()).recipe

@@ -244,6 +244,33 @@ def test_a_package_of_that_name_with_other_pins_is_not_overwritten(inside):
     assert file.read_bytes() != before
 
 
+def test_an_index_that_a_killed_build_left_behind_is_mended(inside, made_channel):
+    """A package was replaced, and crt killed before the index was written: the name is known there, with other content."""
+    put_recipe(inside)
+    older = ["--set", "dask=2026.7.1", "--set", "distributed=2026.7.1"]
+    inside.run("build")
+    inside.run("build", "--output-folder", "other", *older)
+    (file,) = (inside.folder / "dist" / "conda" / "noarch").glob("*.conda")
+    (newer,) = (inside.folder / "other" / "noarch").glob("*.conda")
+    assert newer.name == file.name
+    shutil.copyfile(newer, file)
+    (file.parent / f".{file.name}.part").write_bytes(b"half a")
+    done = checked(inside, made_channel, *older)
+    assert done.returncode == 0, done.stdout
+    assert "unchanged" in done.stdout
+    assert sorted(each.name for each in file.parent.glob(".*")) == []
+
+
+def test_without_the_builder_the_extra_is_named(inside, monkeypatch):
+    from coiled_runtime_cli.build import rattler
+
+    put_recipe(inside)
+    monkeypatch.setattr(rattler, "version", lambda: None)
+    done = inside.run("build")
+    assert done.returncode == 3
+    assert "coiled-runtime-cli[build]" in done.stderr
+
+
 def test_variables_suffix_and_settings_reach_the_recipe(inside):
     put_recipe(inside)
     done = inside.run("build", "--render", environment={"DASK_VERSION": "2026.9.9", "VERSION_SUFFIX": "a1"})
