@@ -161,6 +161,15 @@ class OwnedCluster(RunningCluster):
         # Not every class takes a timeout, so this one is ours.
         with contextlib.suppress(*CLUSTER_ERRORS), dask.config.set(hurry):
             bounded(self.cluster.close, timeout=CLOSE)
+        self._call_closed()
+
+    def _call_closed(self) -> None:
+        """One that could not tell its dead scheduler is closed all the same: or it complains wherever it is collected."""
+        from distributed.core import Status
+
+        if isinstance(getattr(self.cluster, "status", None), Status):
+            with contextlib.suppress(AttributeError):
+                self.cluster.status = Status.closed
 
     def _answers(self) -> bool:
         return answers(self.address, getattr(self.cluster, "security", None), timeout=ANSWER)

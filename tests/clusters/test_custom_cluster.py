@@ -6,6 +6,7 @@ from typing import Any
 
 import psutil
 import pytest
+from distributed.core import Status
 
 from coiled_runtime_cli import clusters
 from coiled_runtime_cli.errors import ToolError, UsageError
@@ -60,6 +61,9 @@ def test_the_subprocess_cluster_of_dask_works() -> None:
         assert cluster.expected_workers == 1
 
 
+@pytest.mark.filterwarnings(
+    "ignore:unclosed cluster:ResourceWarning"
+)  # distributed's own: it could not ask the dead to close
 def test_a_killed_scheduler_is_noticed_and_the_rest_is_closed() -> None:
     with start("loopback_cluster.LoopbackSSHCluster", hosts=["127.0.0.1"]) as cluster:
         with cluster.client() as client:
@@ -72,6 +76,7 @@ def test_a_killed_scheduler_is_noticed_and_the_rest_is_closed() -> None:
         assert not cluster.alive()
         cluster.close()
         cluster.close()
+        assert cluster.cluster.status is Status.closed  # and does not complain where it is collected
 
 
 def test_a_package_that_is_not_installed_is_named() -> None:
