@@ -40,7 +40,7 @@ class Change:
 class Reason:
     """``pins`` contradict each other, or are not there at all. ``because`` are lines that say how.
 
-    Each of ``changes`` mends it alone; where pins are ``missing``, all of them together do.
+    Each of ``changes`` mends it alone; where pins are ``missing``, they are what comes nearest to each.
     """
 
     platform: str
@@ -62,17 +62,12 @@ class Reason:
 
     @property
     def advice(self) -> str:
-        if not self.changes:
-            return (
-                ""
-                if self.missing or not self.pins
-                else "changing one of them is not enough: others contradict each other, too"
-            )
         if self.missing:
-            return "change " + ", and ".join(map(str, self.changes))
-        return (
-            "change " + ", or ".join(map(str, self.changes)) + (": either is enough" if len(self.changes) > 1 else "")
-        )
+            return "change " + ", and ".join(map(str, self.changes)) if self.changes else ""
+        if not self.changes:
+            return "changing one of them is not enough: others contradict each other, too" if self.pins else ""
+        enough = {1: "", 2: ": either is enough"}.get(len(self.changes), ": any one is enough")
+        return "change " + ", or ".join(map(str, self.changes)) + enough
 
     @property
     def place(self) -> str:

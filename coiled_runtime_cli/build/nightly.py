@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 from packaging.version import InvalidVersion, Version
 
 from coiled_runtime_cli import git, process
-from coiled_runtime_cli.core.pins import TO_PYPI
 from coiled_runtime_cli.errors import RemoteError
 
 if TYPE_CHECKING:
@@ -18,7 +17,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from coiled_runtime_cli.build.channel import Channels
-    from coiled_runtime_cli.core.recipe import Recipe
 
 #: Where the Dask organisation puts a package for every commit: https://docs.dask.org/en/stable/develop.html
 CHANNEL = "dask/label/dev"
@@ -75,9 +73,3 @@ class Tip:
 def tips(repositories: Mapping[str, str]) -> dict[str, Tip]:
     """The commits that the projects stand at. Raises RemoteError."""
     return {name: Tip(url, git.tip(url)) for name, url in repositories.items()}
-
-
-def with_tips(recipe: Recipe, found: Mapping[str, Tip]) -> dict[str, str]:
-    """Requirements of pip by project, for those that the recipe has: ``dask @ git+URL@COMMIT``."""
-    names = {TO_PYPI.get(each.name, each.name) for each in recipe.depends}
-    return {name: f"{name} @ git+{each.url}@{each.commit}" for name, each in found.items() if name in names}
