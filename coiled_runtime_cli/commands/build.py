@@ -87,12 +87,12 @@ def build(
     """Build the coiled-runtime metapackage from its pins, and prove that it can be had.
 
     \b
-    crt build                                    into dist/conda, with or without conda
-    crt build --check                            solved for every platform and Python, installed, imported
-    crt build --set dask=2026.7.1 --check        what if
-    crt build --nightly --check                  with the newest pre-releases
-    crt build --wheel                            the same pins for pip
-    crt build --env conda --env pixi --lock      environment files, and their locks
+    crt build                                 into dist/conda; no conda needed
+    crt build --check                         solved, installed, imported
+    crt build --set dask=2026.7.1 --check     what if
+    crt build --nightly --check               the newest pre-releases
+    crt build --wheel                         the same pins for pip
+    crt build --env conda --env pixi --lock   environment files, their locks
 
     Exit codes of a check: 0 verified, 1 failed, 5 not verified.
     """  # noqa: D301 - a backspace tells click to keep the lines that follow
