@@ -11,6 +11,7 @@ import pexpect
 import pytest
 
 from coiled_runtime_cli import __version__, cli
+from coiled_runtime_cli.core.nearest import LISTED
 
 CRT = [sys.executable, "-m", "coiled_runtime_cli"]
 

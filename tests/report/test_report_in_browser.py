@@ -138,8 +138,8 @@ def test_the_index_shows_the_change_at_once_without_plotly(visit: Any, site: Pat
     assert "dask 2026.8.0 → 2026.9.0" in change.inner_text()
     assert not any("plotly" in url for url in there.requests)
     assert sum(len((site / name).read_bytes()) for name in ("index.html", "static/crt.js", "static/crt.css")) < 300_000
-    painted = page.evaluate("performance.getEntriesByName('first-contentful-paint').length")
-    assert painted == 1
+    # Chromium notes the paint a moment after the page has loaded, on a busy machine later than the lines above.
+    page.wait_for_function("performance.getEntriesByName('first-contentful-paint').length === 1")
 
 
 def test_from_the_change_to_the_run_behind_it_in_three_clicks(visit: Any, site: Path) -> None:
