@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -55,6 +55,13 @@ class ClusterSpec:
         if kind not in KINDS:
             raise ValueError(f"not a kind of cluster: {kind!r}")
         return cls(kind=kind, name=name, options=options, class_path=value.get("class_path"))
+
+    def with_worker_memory(self, limit: int) -> ClusterSpec:
+        """As this one, but a worker on this machine gets at most ``limit`` bytes; a limit that is written as text stays."""
+        given = self.options.get("memory_limit")
+        if self.kind != "local" or not isinstance(given, int) or given <= limit:
+            return self
+        return replace(self, options={**self.options, "memory_limit": limit})
 
     def key_options(self) -> dict[str, Any]:
         """The part that makes timings comparable, and so belongs to a series key.

@@ -8,9 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 from coiled_runtime_cli.core.nearest import unknown
 from coiled_runtime_cli.datasets import cache as cached
+from coiled_runtime_cli.datasets.gdelt import GDELT
 from coiled_runtime_cli.datasets.genomes import SPARK_GENOMES
+from coiled_runtime_cli.datasets.h2o import H2O_GROUPBY, H2O_GROUPBY_CSV, H2O_JOIN, H2O_JOIN_CSV
 from coiled_runtime_cli.datasets.ookla import OOKLA_HIVE, OOKLA_SINGLE
-from coiled_runtime_cli.datasets.taxi import NYC_TAXI
+from coiled_runtime_cli.datasets.ride_hailing import UBER_LYFT
+from coiled_runtime_cli.datasets.taxi import NYC_TAXI, NYC_TAXI_CSV
+from coiled_runtime_cli.datasets.zarr import CUBE, ERA5, NATIONAL_WATER_MODEL
 from coiled_runtime_cli.errors import ToolError, UsageError
 
 if TYPE_CHECKING:
@@ -20,7 +24,13 @@ if TYPE_CHECKING:
     from coiled_runtime_cli.core.scale import Scale
     from coiled_runtime_cli.datasets.recipe import Recipe
 
-_RECIPES = {each.name: each for each in (NYC_TAXI, OOKLA_HIVE, OOKLA_SINGLE, SPARK_GENOMES)}
+_RECIPES = {
+    each.name: each
+    for each in (
+        CUBE, ERA5, GDELT, H2O_GROUPBY, H2O_GROUPBY_CSV, H2O_JOIN, H2O_JOIN_CSV, NATIONAL_WATER_MODEL, NYC_TAXI,
+        NYC_TAXI_CSV, OOKLA_HIVE, OOKLA_SINGLE, SPARK_GENOMES, UBER_LYFT,
+    )
+}  # fmt: skip
 
 
 class MissingLibrary(ToolError):  # noqa: N818 - says what is missing, as FileNotFoundError's elders do
@@ -33,7 +43,7 @@ class Dataset:
 
     name: str
     location: str  # folder or URL
-    files: tuple[str, ...]  # full paths of the Parquet files; at full scale URLs or one glob pattern
+    files: tuple[str, ...]  # full paths of the files that hold rows; at full scale URLs or one glob pattern
     bytes: int | None  # of ``files``; None where the data are remote: nobody has looked
     rows: int | None
     storage_options: dict[str, Any] = field(default_factory=dict)
@@ -62,8 +72,8 @@ def names() -> tuple[str, ...]:
 def describe(name: str, scale: Scale) -> Description:
     """Say what ``prepare`` would do, without touching disk or network. Raises UsageError for an unknown name."""
     recipe = _recipe(name)
-    if scale.name == "full":
-        remote = recipe.remote
+    remote = recipe.remote
+    if scale.name == "full" and remote is not None:
         return Description(name, recipe.summary, remote.location, {}, None, None, None, remote.files)
     parameters = recipe.parameters(scale)
     plan = recipe.plan(parameters)
@@ -87,9 +97,10 @@ def prepare(name: str, *, scale: Scale, cache: Path, progress: Callable[[float, 
     written.
     """
     recipe = _recipe(name)
-    if scale.name == "full":
-        _require(name, {"pyarrow": "pyarrow", "s3fs": "s3fs"})
-        remote = recipe.remote
+    remote = recipe.remote
+    if scale.name == "full" and remote is not None:
+        reader = {"s3": "s3fs", "gs": "gcsfs"}[remote.location.partition(":")[0]]
+        _require(name, {"pyarrow": "pyarrow", reader: reader})
         return Dataset(name, remote.location, remote.files, None, None, dict(remote.storage_options))
     _require(name, {"numpy": "numpy", "pyarrow": "pyarrow"})
     stored = cached.obtain(recipe, recipe.parameters(scale), cache, progress or (lambda done, total: None))  # noqa: ARG005

@@ -225,7 +225,7 @@ def _generate(
         target.parent.mkdir(parents=True, exist_ok=True)
         temporary = target.with_name(target.name + ".tmp")
         with temporary.open("wb") as stream:
-            for rows in _write_row_groups(stream, recipe.row_groups(parameters, file, recipe.seed), file):
+            for rows in _WRITERS[recipe.format](stream, recipe.row_groups(parameters, file, recipe.seed), file):
                 done += file.bytes * rows / file.rows
                 progress(min(done, total), total)
             stream.flush()
@@ -248,6 +248,25 @@ def _write_row_groups(stream: Any, tables: Iterator[Any], file: PlannedFile) -> 
         writer.write_table(table, row_group_size=table.num_rows)
         yield table.num_rows
     writer.close()
+
+
+def _write_csv(stream: Any, tables: Iterator[Any], _file: PlannedFile) -> Iterator[int]:
+    """Write the tables as lines of text below one header; yields the rows of each once it is written."""
+    import pyarrow.csv as pc
+
+    for index, table in enumerate(tables):
+        options = pc.WriteOptions(include_header=index == 0, quoting_style="needed", quoting_header="none")
+        pc.write_csv(table, stream, options)
+        yield table.num_rows
+
+
+def _write_bytes(stream: Any, parts: Iterator[tuple[bytes, int]], _file: PlannedFile) -> Iterator[int]:
+    for content, rows in parts:
+        stream.write(content)
+        yield rows
+
+
+_WRITERS = {"parquet": _write_row_groups, "csv": _write_csv, "bytes": _write_bytes}
 
 
 def _chain(first: Any, rest: Iterator[Any]) -> Iterator[Any]:

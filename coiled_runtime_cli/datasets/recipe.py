@@ -44,9 +44,10 @@ class Recipe:
     seed: int
     parameters: Callable[[Scale], Parameters]
     plan: Callable[[Parameters], tuple[PlannedFile, ...]]
-    #: The tables of a file, each written as one row group; all of them have one schema.
+    #: The tables of a file, each written as one row group; all of them have one schema. For "bytes": (bytes, rows).
     row_groups: Callable[[Parameters, PlannedFile, int], Iterator[Any]]
-    remote: Remote
+    remote: Remote | None = None  # None: there is none, and it is generated at full scale too
+    format: str = "parquet"  # or "csv", or "bytes" as they are
 
     def key(self, parameters: Parameters) -> str:
         """Name the content: 12 hex digits of the hash of all that it follows from."""

@@ -5,6 +5,7 @@ Columns and their meaning: https://www.nyc.gov/site/tlc/about/tlc-trip-record-da
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from coiled_runtime_cli.datasets.columns import lognormal, skewed, texts, weighted, with_missing
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from coiled_runtime_cli.core.scale import Scale
 
 _BYTES_A_ROW = 28
+_BYTES_A_LINE = 115
 #: Share of each month's file. Real months differ less; a partition ten times the next is what schedulers stumble over.
 _MONTHS = (1.0, 0.5, 1.8, 0.7, 2.6, 0.25, 1.1, 0.4, 3.2, 0.9, 1.4, 0.15)
 _ZONES = 263
@@ -109,5 +111,32 @@ NYC_TAXI = Recipe(
     remote=Remote(
         "s3://coiled-runtime-ci/nyc-tlc/yellow_tripdata_2019_parquet",
         ("s3://coiled-runtime-ci/nyc-tlc/yellow_tripdata_2019_parquet/yellow_tripdata_2019-*.parquet",),
+    ),
+)
+
+
+def _text_parameters(scale: Scale) -> Parameters:
+    return {**_parameters(scale), "rows": scale.count(smoke=60_000, laptop=2_000_000, full=84_000_000)}
+
+
+def _text_plan(parameters: Parameters) -> tuple[PlannedFile, ...]:
+    return tuple(
+        replace(each, path=each.path.replace(".parquet", ".csv"), bytes=each.rows * _BYTES_A_LINE)
+        for each in _plan(parameters)
+    )
+
+
+NYC_TAXI_CSV = Recipe(
+    name="nyc_taxi_csv",
+    summary="New York yellow taxi trips as text: a file a month, very uneven",
+    version=1,
+    seed=NYC_TAXI.seed,
+    parameters=_text_parameters,
+    plan=_text_plan,
+    row_groups=_row_groups,
+    format="csv",
+    remote=Remote(
+        "s3://coiled-runtime-ci/nyc-tlc/yellow_tripdata_2019_csv",
+        ("s3://coiled-runtime-ci/nyc-tlc/yellow_tripdata_2019_csv/yellow_tripdata_2019-*.csv",),
     ),
 )

@@ -14,7 +14,11 @@ pytest_plugins = ["coiled_runtime_cli.plugin.fixtures"]
 MARKERS = (
     'formerly(*ids): earlier ids of this benchmark; a bare name means the same file: formerly("test_old[1]")',
     'epoch(number, reason="..."): the meaning of this benchmark changed; its series starts anew',
-    'cluster(shape): the cluster shape of the module, a name in clusters.yaml: cluster("parquet_cluster")',
+    (
+        'cluster(shape, by_memory=False): the cluster shape of the module, a name in clusters.yaml: cluster("parquet_cluster"), '
+        "whose local workers are small where the data follow from the memory of the cluster (by_memory)"
+    ),
+    "max_threads(number): skipped on a cluster with more threads, where it says nothing",
     "client(shape, upload_file=None, worker_plugin=None): what the `client` fixture starts for this test alone",
     "stability: proves that something does not break; its time matters less",
     "workflows: an end-to-end workflow, long",

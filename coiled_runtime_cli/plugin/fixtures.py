@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from coiled_runtime_cli.clusters import RunningCluster
     from coiled_runtime_cli.core.record import Cluster
-    from coiled_runtime_cli.core.scale import Scale
+    from coiled_runtime_cli.core.scale import Scale, Sizing
     from coiled_runtime_cli.core.settings import SessionSettings
     from coiled_runtime_cli.datasets import Dataset
     from coiled_runtime_cli.plugin.recorder import Recorder, RunDraft
@@ -347,13 +347,17 @@ def _send_by_value() -> None:
 
 @contextmanager
 def _running_cluster(
-    settings: SessionSettings, recorder: Recorder | None, *, shape: str, name: str
+    settings: SessionSettings, recorder: Recorder | None, *, shape: str, name: str, by_memory: bool = False
 ) -> Iterator[RunningCluster]:
     from coiled_runtime_cli import clusters
+    from coiled_runtime_cli.core.scale import Scale
 
     _send_by_value()
     stored = settings.clusters.get(shape) or settings.clusters[""]
     spec = clusters.ClusterSpec.from_json(stored)
+    limit = Scale.parse(settings.scale).worker_memory() if by_memory else None
+    if limit is not None:
+        spec = spec.with_worker_memory(limit)
     if recorder is not None:
         recorder.progress(f"starting cluster {name}", 0)
     with clusters.start(spec, name=name) as cluster:
@@ -435,13 +439,47 @@ def small_cluster(
     """The module's cluster. Its shape is named by ``pytestmark = pytest.mark.cluster("...")``, else "small_cluster"."""
     marker = request.node.get_closest_marker("cluster")
     shape = str(marker.args[0]) if marker is not None and marker.args else "small_cluster"
+    by_memory = marker is not None and bool(marker.kwargs.get("by_memory"))
     name = f"{Path(str(request.node.name)).stem.replace('_', '-')}-{_suffix()}"
-    with _running_cluster(_settings, crt_recorder, shape=shape, name=name) as cluster:
+    with _running_cluster(_settings, crt_recorder, shape=shape, name=name, by_memory=by_memory) as cluster:
         yield cluster
+
+
+@pytest.fixture(scope="module")
+def sizing(small_cluster: RunningCluster, scale: Scale) -> Sizing:
+    """Sizes in proportion to the module's cluster: ``sizing.data(0.5)`` is half of its memory, in bytes."""
+    with small_cluster.client() as client:
+        return _sizing_of(client, scale)
+
+
+def _sizing_of(client: Client, scale: Scale) -> Sizing:
+    from coiled_runtime_cli.core.scale import GIB, Sizing
+    from coiled_runtime_cli.plugin.instruments import ANSWER_TIMEOUT
+
+    def limits(dask_scheduler: Any) -> list[tuple[int, int]]:
+        return [(each.memory_limit, each.nthreads) for each in dask_scheduler.workers.values()]
+
+    workers = client.run_on_scheduler(limits, callback_timeout=ANSWER_TIMEOUT)
+    # a worker without a limit may fill its machine, which says nothing here
+    memory = sum(limit or GIB * threads for limit, threads in workers)
+    return Sizing(scale, int(memory), sum(threads for _, threads in workers))
+
+
+@pytest.fixture
+def _fits(request: pytest.FixtureRequest, small_cluster: RunningCluster) -> None:
+    """Skip a test that says nothing on a cluster of so many threads."""
+    marker = request.node.get_closest_marker("max_threads")
+    if marker is None:
+        return
+    with small_cluster.client() as client:
+        threads = sum(client.nthreads().values())
+    if threads > marker.args[0]:
+        pytest.skip(f"says nothing on more than {marker.args[0]} threads, and the cluster has {threads}")
 
 
 @pytest.fixture
 def small_client(
+    _fits: None,
     small_cluster: RunningCluster,
     benchmark_all: Callable[[Client], Block],
     upload_cluster_dump: Callable[[Client], Block],

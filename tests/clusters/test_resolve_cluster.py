@@ -253,3 +253,13 @@ def test_resolving_imports_nothing_heavy() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_a_limit_makes_local_workers_smaller_and_no_other_ones():
+    local = ClusterSpec(kind="local", name="local", options={"n_workers": 2, "memory_limit": 8 * 2**30})
+    assert local.with_worker_memory(2**30).options == {"n_workers": 2, "memory_limit": 2**30}
+    assert local.with_worker_memory(16 * 2**30) is local
+    written = ClusterSpec(kind="local", name="local", options={"memory_limit": "8 GiB"})
+    assert written.with_worker_memory(2**30) is written
+    elsewhere = ClusterSpec(kind="class", name="slurm", options={"memory_limit": 8 * 2**30}, class_path="a.B")
+    assert elsewhere.with_worker_memory(2**30) is elsewhere

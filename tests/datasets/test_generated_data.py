@@ -3,9 +3,12 @@ import json
 import re
 import subprocess
 import sys
+import zlib
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
@@ -13,6 +16,7 @@ from hypothesis import strategies as st
 
 from coiled_runtime_cli import datasets
 from coiled_runtime_cli.core.scale import Scale
+from coiled_runtime_cli.datasets import gdelt
 from coiled_runtime_cli.datasets.recipe import cut, uneven
 from coiled_runtime_cli.errors import UsageError
 
@@ -34,21 +38,109 @@ def read(cache):
 
 
 @pytest.mark.parametrize("name", datasets.names())
-def test_a_description_says_what_is_made(read, name):
+def test_a_description_says_what_is_made(cache, name):
     description = datasets.describe(name, SMOKE)
-    data, files = read(name)
-    assert description.rows == data.rows == sum(each.metadata.num_rows for each in files)
-    assert 0.6 < data.bytes / description.bytes < 1.7
+    data = datasets.prepare(name, scale=SMOKE, cache=cache)
+    assert description.rows == data.rows
+    assert 0.4 < data.bytes / description.bytes < 1.7
     below = {Path(each).relative_to(data.location).as_posix() for each in data.files}
-    assert below == {each for each in description.files if each.endswith(".parquet")}
+    assert below == {each for each in description.files if not each.endswith("_SUCCESS")}
+    if data.files[0].endswith(".parquet"):
+        assert sum(pq.read_metadata(each).num_rows for each in data.files) == data.rows
+
+
+@pytest.mark.parametrize("name", ["h2o_groupby_csv", "h2o_join_csv", "nyc_taxi_csv"])
+def test_a_file_of_text_has_one_header_and_a_line_for_each_row(cache, name):
+    data = datasets.prepare(name, scale=SMOKE, cache=cache)
+    assert sum(len(Path(each).read_bytes().splitlines()) - 1 for each in data.files) == data.rows
+
+
+def column(files, *names):
+    return pa.concat_tables([each.read(columns=list(names)) for each in files])
+
+
+def test_the_table_to_group_has_the_published_columns_and_cardinalities(read):
+    data, files = read("h2o_groupby")
+    table = column(files, *files[0].schema_arrow.names)
+    assert table.column_names == ["id1", "id2", "id3", "id4", "id5", "id6", "v1", "v2", "v3"]
+    distinct = {name: len(table[name].unique()) for name in table.column_names[:-1]}
+    few, many = 100, data.rows // 100
+    assert distinct == {"id1": few, "id2": few, "id3": many, "id4": few, "id5": few, "id6": many, "v1": 5, "v2": 15}
+    assert re.fullmatch(r"id\d{3}", table["id1"][0].as_py())
+    assert re.fullmatch(r"id\d{10}", table["id3"][0].as_py())
+    assert 0 <= pc.min(table["v3"]).as_py() < 1
+    assert 99 < pc.max(table["v3"]).as_py() <= 100
+
+
+def test_nine_tenths_of_the_rows_to_join_find_a_partner(cache):
+    data = datasets.prepare("h2o_join", scale=SMOKE, cache=cache)
+    tables = {
+        name: column([pq.ParquetFile(each) for each in data.files if Path(each).parent.name == name], key)
+        for name, key in {"small": "id1", "medium": "id2", "big": "id3"}.items()
+    }
+    x = column([pq.ParquetFile(each) for each in data.files if Path(each).parent.name == "x"], "id1", "id2", "id3")
+    for key, right in zip(("id1", "id2", "id3"), tables.values(), strict=True):
+        keys = right[key].to_numpy()
+        assert len(set(keys)) == len(keys)
+        assert np.isin(x[key].to_numpy(), keys).mean() == pytest.approx(0.9, abs=0.02)
+        assert np.isin(keys, np.arange(1, len(keys) + 1)).mean() == pytest.approx(0.9, abs=0.01)
+
+
+def test_ride_hailing_trips_are_skewed_and_their_parts_uneven(read):
+    _, files = read("uber_lyft")
+    sizes = [each.metadata.num_rows for each in files]
+    assert max(sizes) > 5 * min(sizes)
+    table = column(files, "hvfhs_license_num", "PULocationID", "request_datetime", "pickup_datetime", "airport_fee")
+    _, companies = np.unique(table["hvfhs_license_num"].to_numpy(zero_copy_only=False), return_counts=True)
+    assert len(companies) == 4
+    assert companies.max() > 0.6 * companies.sum()
+    _, places = np.unique(table["PULocationID"].to_numpy(), return_counts=True)
+    assert places.max() > 10 * np.median(places)
+    assert (table["pickup_datetime"].to_numpy() > table["request_datetime"].to_numpy()).all()
+    assert 0.2 < table["airport_fee"].null_count / table.num_rows < 0.4
+
+
+def test_events_are_as_dirty_as_they_say(cache):
+    data = datasets.prepare("gdelt", scale=SMOKE, cache=cache)
+    lines = Path(data.files[0]).read_text().splitlines()
+    fields = [each.split("\t") for each in lines]
+    rows = data.rows // len(data.files)
+    good = [each for each in fields if len(each) == len(gdelt.COLUMNS) == 58]
+    assert len({each[0] for each in good}) == gdelt.expected(rows) < rows < len(lines)
+    latitude = gdelt.COLUMNS.index("Actor1Geo_Lat")
+    assert 0.01 < sum(each[latitude].startswith("#") for each in good) / len(good) < 0.03
+
+
+def test_an_array_in_zarr_is_what_its_description_says(cache):
+    data = datasets.prepare("zarr_cube", scale=SMOKE, cache=cache)
+    folder = Path(data.location) / "cube"
+    described = json.loads((folder / ".zarray").read_text())
+    chunk = np.frombuffer(zlib.decompress((folder / "4.0.2").read_bytes()), dtype=described["dtype"])
+    assert chunk.size == np.prod(described["chunks"])
+    assert 0 <= chunk.min() < chunk.max() == 255
+    counts = [-(-length // size) for length, size in zip(described["shape"], described["chunks"], strict=True)]
+    assert len(list(folder.glob("[0-9]*"))) == np.prod(counts)
+    consolidated = json.loads((Path(data.location) / ".zmetadata").read_text())["metadata"]
+    assert consolidated["cube/.zarray"] == described
+
+
+def test_an_array_is_read_by_xarray(cache):
+    xarray = pytest.importorskip("xarray", reason="reads Zarr: pip install xarray zarr")
+    pytest.importorskip("zarr", reason="reads Zarr: pip install xarray zarr")
+    data = datasets.prepare("era5", scale=SMOKE, cache=cache)
+    with xarray.open_zarr(data.location) as opened:
+        assert opened.temperature.dims == ("time", "level", "latitude", "longitude")
+        assert opened.latitude.values[[0, -1]].tolist() == [90, -90]
+        equator = opened.temperature.sel(latitude=0).mean()
+        assert float(equator) > float(opened.temperature.sel(latitude=90).mean()) + 20
 
 
 def test_smoke_data_are_small_and_laptop_data_a_few_hundred_megabytes():
     def total(scale):
         return sum(datasets.describe(name, Scale.parse(scale)).bytes for name in datasets.names())
 
-    assert 10e6 < total("smoke") < 30e6
-    assert 200e6 < total("laptop") < 600e6
+    assert 30e6 < total("smoke") < 90e6
+    assert 1e9 < total("laptop") < 4e9
     assert total("2") > 1.8 * total("laptop")
 
 
@@ -128,9 +220,13 @@ def test_an_unknown_name_names_the_nearest(cache):
 
 def test_full_scale_points_at_the_real_data_and_touches_nothing(tmp_path, monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda _: object())
-    for name in datasets.names():
-        data = datasets.prepare(name, scale=Scale.parse("full"), cache=tmp_path / "cache")
-        assert data.location.startswith("s3://")
+    full = Scale.parse("full")
+    real = [name for name in datasets.names() if datasets.describe(name, full).location is not None]
+    assert {"nyc_taxi", "spark_genomes", "era5", "uber_lyft"} <= set(real)
+    assert {"h2o_groupby", "zarr_cube"}.isdisjoint(real)
+    for name in real:
+        data = datasets.prepare(name, scale=full, cache=tmp_path / "cache")
+        assert data.location.startswith(("s3://", "gs://"))
         assert all(each.startswith(data.location) for each in data.files)
         assert (data.rows, data.bytes, data.generated) == (None, None, False)
     assert not (tmp_path / "cache").exists()

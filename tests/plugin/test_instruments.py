@@ -300,3 +300,37 @@ def test_workers_of_a_cluster_of_ours_are_replaced_and_not_restarted():
         assert len(second) == 2
         assert not first & second
         assert client.submit(sum, [1, 2]).result() == 3
+
+
+def test_sizes_follow_from_the_cluster_whose_workers_are_small_where_data_follow_from_memory(on_cluster):
+    on_cluster.settings["clusters"] = {
+        "": {**LOCAL[""], "options": {**LOCAL[""]["options"], "memory_limit": 3 * 2**30}}
+    }
+    on_cluster.settings["scale"] = "laptop"
+    on_cluster.write(
+        "test_small.py",
+        """
+        import pytest
+
+        pytestmark = pytest.mark.cluster("small_cluster", by_memory=True)
+
+        def test_sizes(small_client, sizing):
+            assert (sizing.memory, sizing.threads) == (2 * 2**30, 2)
+            assert sizing.data(0.5) == 2**30
+
+        @pytest.mark.max_threads(1)
+        def test_for_one_thread(small_client):
+            raise AssertionError
+
+        @pytest.mark.max_threads(2)
+        def test_for_two_threads(small_client):
+            pass
+        """,
+    )
+    on_cluster.write("test_whole.py", "def test_sizes(sizing):\n    assert sizing.memory == 6 * 2**30\n")
+    done = on_cluster.run("test_small.py", "test_whole.py")
+    assert "3 passed, 1 skipped" in done.output, done.output
+    skipped = done.runs["test_for_one_thread"]
+    assert "says nothing on more than 1 threads, and the cluster has 2" in skipped.failure
+    limits = {line.spec["memory_limit"] for line in done.lines if isinstance(line, Cluster)}
+    assert limits == {2**30}
