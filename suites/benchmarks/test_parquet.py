@@ -35,18 +35,6 @@ class Input:
     expected: Any = None
 
 
-@pytest.fixture(scope="module")
-def dd():
-    """``dask.dataframe``, with what it needs to read and write Parquet."""
-    try:
-        import dask.dataframe
-        import pandas as pd  # noqa: F401
-        import pyarrow.parquet as pq  # noqa: F401
-    except ImportError as error:
-        pytest.skip(f'Parquet needs dask.dataframe and pyarrow ({error}): pip install "dask[dataframe]" pyarrow')
-    return dask.dataframe
-
-
 def paths_of(data):
     """For read_parquet, which takes every path for a pattern: real data have one, a folder called [x] is none."""
     if is_remote(data):

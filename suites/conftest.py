@@ -1,0 +1,67 @@
+"""What several suites share. Functions that run on workers are not here: workers cannot import this file."""
+
+from __future__ import annotations
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def da():
+    """``dask.array``."""
+    return pytest.importorskip("dask.array", reason='arrays need NumPy: pip install "dask[array]"')
+
+
+@pytest.fixture(scope="session")
+def dd():
+    """``dask.dataframe``, with what it needs to read and write Parquet."""
+    try:
+        import dask.dataframe
+        import pandas as pd  # noqa: F401
+        import pyarrow.parquet as pq  # noqa: F401
+    except ImportError as error:
+        pytest.skip(f'tables need dask.dataframe and pyarrow ({error}): pip install "dask[dataframe]" pyarrow')
+    return dask.dataframe
+
+
+@pytest.fixture(scope="session")
+def timeseries(dd):
+    """``timeseries(nbytes, chunk, columns, start=...)``: a frame of random floats, an hour a partition of ``chunk`` bytes."""
+    import dask.datasets
+    import pandas as pd
+
+    def make(nbytes, chunk, columns, *, kinds=(float,), start="2000-01-01", seed=42):
+        dtypes = {f"{kind.__name__}-{number}": kind for kind in kinds for number in range(columns // len(kinds))}
+        rows = max(10, int(chunk / (8 * len(dtypes) + 8)))
+        hours = max(2, round(nbytes / chunk))
+        first = pd.Timestamp(start)
+        return dask.datasets.timeseries(
+            start=str(first),
+            end=str(first + pd.Timedelta(hours=hours)),
+            freq=f"{max(1, 3_600_000 // rows)}ms",
+            partition_freq="1h",
+            dtypes=dtypes,
+            seed=seed,
+        )
+
+    return make
+
+
+@pytest.fixture
+def mean_of_values(request):
+    """What the numbers of ``new_array`` are on average: below 1, and every second of the compressible ones is 0."""
+    return {"uncompressible": 0.5, "compressible": 0.25}[request.node.callspec.params["new_array"]]
+
+
+@pytest.fixture(scope="session")
+def discard(da):
+    """``discard(array)``: compute every block and keep none; gives the number of elements that were made."""
+    import numpy as np
+
+    def run(array):
+        def count(block):
+            return np.full((1,) * block.ndim, block.size, dtype="int64")
+
+        ones = tuple((1,) * len(each) for each in array.chunks)
+        return int(array.map_blocks(count, chunks=ones, dtype="int64").sum().compute())
+
+    return run
