@@ -53,9 +53,13 @@ import slowpoke
 
 
 def test_rate(test_run_benchmark, record_metric):
-    began = time.perf_counter()
-    slowpoke.work()
-    record_metric("rate", 1 / (time.perf_counter() - began), unit="1/s", better="higher")
+    seconds = []
+    for _ in range(5):
+        began = time.perf_counter()
+        slowpoke.work()
+        seconds.append(time.perf_counter() - began)
+    # the quickest: a pause of a busy machine is no property of a commit
+    record_metric("rate", 1 / min(seconds), unit="1/s", better="higher")
 """
 
 
