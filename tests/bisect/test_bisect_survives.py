@@ -95,7 +95,7 @@ def test_killed_again_and_again_it_measures_nothing_twice(crt):
     for _ in range(5):
         # killed at any moment, and yet never before something new was measured: it has to come to its end
         known = counted(crt)
-        until(lambda known=known: counted(crt) > known or running.poll() is not None)
+        until(lambda known=known, running=running: counted(crt) > known or running.poll() is not None)
         time.sleep(chance.uniform(0.0, 0.6))
         if running.poll() is not None:
             break
