@@ -48,11 +48,17 @@ class Recipe:
     row_groups: Callable[[Parameters, PlannedFile, int], Iterator[Any]]
     remote: Remote | None = None  # None: there is none, and it is generated at full scale too
     format: str = "parquet"  # or "csv", or "bytes" as they are
+    #: Modules that making it takes, and the packages that bring them.
+    requires: Mapping[str, str] = field(default_factory=lambda: {"numpy": "numpy", "pyarrow": "pyarrow"})
 
     def key(self, parameters: Parameters) -> str:
         """Name the content: 12 hex digits of the hash of all that it follows from."""
-        content = [self.name, self.version, self.seed, dict(parameters)]
-        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
+        return key_of(self.name, self.version, self.seed, parameters)
+
+
+def key_of(name: str, version: int, seed: int, parameters: Parameters) -> str:
+    content = [name, version, seed, dict(parameters)]
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
 
 
 def uneven(total: int, weights: tuple[float, ...]) -> tuple[int, ...]:
