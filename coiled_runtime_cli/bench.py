@@ -10,11 +10,13 @@ import os
 import re
 import sys
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from coiled_runtime_cli import journal, process
+from coiled_runtime_cli.core.artifacts import EXTRA, Artifacts
+from coiled_runtime_cli.core.quantity import bytes_text
 from coiled_runtime_cli.core.record import Collected, Line, Run, TestStarted
 from coiled_runtime_cli.errors import ToolError, UsageError
 from coiled_runtime_cli.locations import PACKAGE
@@ -48,6 +50,7 @@ class Selection:
     keyword: str | None = None
     markers: str | None = None
     workers: int = 0  # xdist processes; 0: none
+    artifacts: Artifacts = field(default_factory=Artifacts)
     extra: tuple[str, ...] = ()  # arguments for pytest as the user gave them
 
 
@@ -107,6 +110,63 @@ def target(python: str | None, folder: Path) -> Target:
     return Target(python, str(link.parent))
 
 
+#: Prints, one a line, which of its arguments are missing: modules, the program py-spy, and what a URL needs.
+_MISSING = """
+import importlib.util, os, shutil, sys
+for name in sys.argv[1:]:
+    if name == "py-spy":
+        beside = os.path.join(os.path.dirname(sys.executable), name)
+        there = os.path.exists(beside) or shutil.which(name)
+    elif "://" in name:
+        try:
+            import fsspec
+            there = fsspec.get_filesystem_class(name.partition("://")[0])
+        except (ImportError, ValueError) as error:
+            there = None
+            name += " " + " ".join(str(error).split())
+    else:
+        there = importlib.util.find_spec(name)
+    if not there:
+        print(name)
+"""
+
+
+def check_artifacts(python: str | None, wanted: Artifacts, url: str | None) -> None:
+    """Raise ToolError unless the environment to be measured has what the artefacts need, and what uploads them to ``url``."""
+    if not wanted:
+        return
+    needs = [*wanted.needs(), *([("--artifacts", url)] if url else [])]
+    program = python or sys.executable
+    try:
+        asked = process.run([program, "-c", _MISSING, *(name for _, name in needs)], timeout=120)
+    except ToolError as error:
+        raise UsageError(
+            f"--python {python}: {error.message}", hint="name an interpreter: --python env/bin/python"
+        ) from error
+    if asked.returncode != 0:
+        raise ToolError(f"{program} does not start: {asked.stderr.strip()[-1000:]}")
+    for line in asked.stdout.splitlines():
+        missing, _, why = line.partition(" ")
+        flag = next(flag for flag, name in needs if name == missing)
+        where = f" in the environment of {python}" if python else ""
+        if flag == "--artifacts":
+            kind = missing.partition("://")[0]
+            install = (
+                "s3fs"
+                if kind in ("s3", "s3a")
+                else "gcsfs"
+                if kind in ("gs", "gcs")
+                else f"what fsspec needs for {kind}"
+            )
+            raise ToolError(
+                f"{flag} {missing}: {why}{where}", hint=f"{program if python else 'python'} -m pip install {install}"
+            )
+        raise ToolError(
+            f"{flag} needs {missing}, which is missing{where}",
+            hint=f"{python} -m pip install {missing}" if python else EXTRA,
+        )
+
+
 def command(chosen: Target, selection: Selection, suites: Path, session_file: Path) -> list[str]:
     """The command line of one pytest process."""
     arguments = [chosen.python, "-c", _START, "-p", _PLUGIN, "--benchmark", f"--crt-session={session_file}"]
@@ -119,7 +179,7 @@ def command(chosen: Target, selection: Selection, suites: Path, session_file: Pa
         arguments += ["-k", selection.keyword]
     if selection.markers:
         arguments += ["-m", selection.markers]
-    return [*arguments, *selection.extra, *selection.arguments]
+    return [*arguments, *selection.artifacts.pytest_arguments(), *selection.extra, *selection.arguments]
 
 
 def _is_inside(argument: str, folder: Path) -> bool:
@@ -241,6 +301,12 @@ def _cause(code: int | None) -> str:
         names = {each.value: each.name for each in signal.Signals}
         return f"the process died by {names.get(-code, f'signal {-code}')}"
     return f"the process ended with code {code}"
+
+
+def size_of_artifacts(settings: SessionSettings) -> tuple[Path, str]:
+    """The folder of a session's artefacts here, and how large it is as text."""
+    folder = Path(settings.artifacts) / settings.session
+    return folder, bytes_text(sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()))
 
 
 def _tail(log: Path, offset: int) -> str:

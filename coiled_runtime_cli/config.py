@@ -57,6 +57,7 @@ class Config:
     software: str | None  # Coiled software environment
     ci_url: str | None  # of the CI run that is measuring
     scratch: str | None  # folder or URL prefix for what tests write
+    artifacts: str  # folder or URL prefix for performance reports, profiles and cluster dumps
     runs: Path  # journals of sessions that are not yet in the database
     sync: dict[str, Any]
     build: dict[str, Any]
@@ -101,6 +102,7 @@ KEYS = (
     "software",
     "ci_url",
     "scratch",
+    "artifacts",
     "runs",
     *COMMAND_TABLES,
 )
@@ -188,6 +190,7 @@ def load(
         "software": None,
         "ci_url": None,
         "scratch": None,
+        "artifacts": str(_artifacts_folder(database, environ)),
         "runs": _runs_folder(database, environ),
         **{name: {} for name in COMMAND_TABLES},
     }
@@ -228,6 +231,13 @@ def remote(settings: Config, **flags: str | None) -> Remote:
             raise UsageError(f"{flag} is of a bucket, and none is named", hint="--remote s3://bucket/prefix")
         return Remote(str(folder))
     return Remote(**chosen, origin="--remote" if "remote" in given else origin)
+
+
+def artifacts(settings: Config) -> tuple[Path, str | None]:
+    """The folder that artefacts are written to, and the URL that they are uploaded below; None: they stay in the folder."""
+    if "://" in settings.artifacts:
+        return _artifacts_folder(settings.db, os.environ), settings.artifacts
+    return Path(settings.artifacts), None
 
 
 #: Keys of ``[tool.crt.build]``; folders start from the file that names them.
@@ -337,12 +347,24 @@ def _home(environ: Mapping[str, str], variable: str, fallback: str) -> Path:
 
 def _runs_folder(db: str, environ: Mapping[str, str]) -> Path:
     file = sqlite_file(db)
+    return file.parent / "crt-runs" if file is not None else _state(environ) / "runs" / _server_name(db)
+
+
+def _artifacts_folder(db: str, environ: Mapping[str, str]) -> Path:
+    file = sqlite_file(db)
     if file is not None:
-        return file.parent / "crt-runs"
+        return file.with_name(f"{file.stem}-artifacts")
+    return _state(environ) / "artifacts" / _server_name(db)
+
+
+def _state(environ: Mapping[str, str]) -> Path:
+    return _home(environ, "XDG_STATE_HOME", ".local/state") / "crt"
+
+
+def _server_name(db: str) -> str:
     import hashlib
 
-    name = hashlib.sha256(re.sub(r"(://[^/@]*?):[^/]*@", r"\1@", db).encode()).hexdigest()[:16]
-    return _home(environ, "XDG_STATE_HOME", ".local/state") / "crt" / "runs" / name
+    return hashlib.sha256(re.sub(r"(://[^/@]*?):[^/]*@", r"\1@", db).encode()).hexdigest()[:16]
 
 
 def _config_files(here: Path, environ: Mapping[str, str], chosen: Path | None) -> Iterator[tuple[Path, str]]:
@@ -515,6 +537,30 @@ def _database(given: _Given) -> str:
     return str(_path(given))
 
 
+def _artifacts(given: _Given) -> str:
+    """A folder, or a URL without the password that would be in every row."""
+    from urllib.parse import unquote, urlsplit
+
+    value = str(given.value) if isinstance(given.value, Path) else given.value
+    if not isinstance(value, str) or "://" not in value:
+        return str(_path(given))
+    _text(given)
+    try:
+        parts = urlsplit(value)
+    except ValueError as error:
+        raise _refuse(given, "a folder or a URL") from error
+    if parts.scheme == "file" and parts.netloc in {"", "localhost"} and parts.path:
+        return unquote(parts.path)
+    if (
+        not re.fullmatch(r"[A-Za-z][A-Za-z0-9+.-]*", parts.scheme)
+        or "@" in parts.netloc
+        or "?" in value
+        or "#" in value
+    ):
+        raise _refuse(given, "a folder, or a URL as s3://bucket/prefix, without credentials")
+    return value
+
+
 def _scale(given: _Given) -> str:
     number = isinstance(given.value, int | float) and not isinstance(given.value, bool)
     try:
@@ -562,6 +608,7 @@ _READERS: dict[str, Callable[[_Given], Any]] = {
     "software": _text,
     "ci_url": _text,
     "scratch": _text,
+    "artifacts": _artifacts,
     "runs": _path,
     **dict.fromkeys(TABLES, _table),
 }

@@ -157,7 +157,7 @@ class _Group:
 
     def _follow(self, step: ab.Step) -> None:
         self._tell(f"block {step.block + 1} {step.arm}")
-        if step.run is not None and step.run.outcome == "passed":
+        if step.run is not None and step.run.outcome == "passed" and not step.run.profiled:
             for each in self._members:
                 metric = each.finding.metric.name
                 value = measuring.metric_value(step.run, metric)

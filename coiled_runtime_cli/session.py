@@ -109,6 +109,7 @@ def prepare(settings: config.Config, *, parallel: int = 1) -> tuple[SessionSetti
     specs = _cluster_specs(settings, parallel=parallel)
     identity = journal.new_id()
     database = settings.db if "://" in settings.db else str(Path(settings.db).absolute())
+    here, url = config.artifacts(settings)
     prepared = SessionSettings(
         session=identity,
         folder=str(settings.runs.absolute() / identity),
@@ -118,7 +119,8 @@ def prepare(settings: config.Config, *, parallel: int = 1) -> tuple[SessionSetti
         scale=settings.scale,
         clusters={shape: dict(spec.to_json()) for shape, spec in specs.items()},
         scratch=settings.scratch,
-        artifacts=str(settings.runs.absolute().parent / "crt-artifacts" / identity),
+        artifacts=str(here.absolute()),
+        artifacts_url=url,
         software=settings.software,
         timeout=settings.timeout or None,
         database=database,

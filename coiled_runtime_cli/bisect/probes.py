@@ -173,7 +173,6 @@ class TestProbe(_Probing):
             prepared,
             session=begun.session,
             folder=str(folder),
-            artifacts=str(Path(prepared.artifacts).with_name(begun.session)),
             watched=[name for name, _, _ in ready.imports],
         )
         python = ready.python or self._python
@@ -255,6 +254,8 @@ class TestProbe(_Probing):
             return replace(begun, outcome="error", message=wrong)
         if self._rules.metric == "failure":
             return replace(begun, outcome="measured", value=1.0)
+        if run.profiled:
+            return replace(begun, outcome="error", message="the run was profiled: what it took says nothing")
         value = measuring.metric_value(run, self._rules.metric)
         own = next((each for each in run.metrics if each.name == self._rules.metric), None)
         if own is not None:

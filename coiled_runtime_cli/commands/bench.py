@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Engine
 
     from coiled_runtime_cli.config import Config
+    from coiled_runtime_cli.core.artifacts import Artifacts
     from coiled_runtime_cli.core.record import Run
     from coiled_runtime_cli.core.settings import SessionSettings
     from coiled_runtime_cli.sync.store import Store
@@ -59,6 +60,23 @@ def bench(
         int, typer.Option("-n", metavar="N", min=0, help="Processes that share the modules, one cluster each.")
     ] = 0,
     timeout: Annotated[str | None, typer.Option(metavar="TIME", help="Longest time of one test. Default 1h.")] = None,
+    performance_report: Annotated[
+        bool, typer.Option("--performance-report", help="Keep Dask's performance report of each test.")
+    ] = False,
+    profile: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="TOOL[:WHERE]", help="memray or py-spy; of scheduler, workers or (default) all. Repeatable."
+        ),
+    ] = None,
+    cluster_dump: Annotated[
+        Literal["always", "fail"] | None,
+        typer.Option(metavar="always|fail", help="Keep the cluster's state after each test, or after those that fail."),
+    ] = None,
+    artifacts: Annotated[
+        str | None,
+        typer.Option(metavar="PATH|URL", help="Where these three go. Default: a folder beside the database."),
+    ] = None,
     push: Annotated[
         bool, typer.Option("--push", help="Share the session when it ends, as crt sync push does.")
     ] = False,
@@ -78,6 +96,7 @@ def bench(
     crt bench test_write_wide_data --repeat 5    one test, five times
     crt bench --suite parquet --repeat auto      until each mean is known to 5 %
     crt bench --list                             what there is
+    crt bench --suite parquet --profile memray   what took the memory
     crt bench --suite parquet -- --maxfail=1     the rest goes to pytest
     """  # noqa: D301 - a backspace tells click to keep the lines that follow
     from coiled_runtime_cli import config, suites
@@ -92,6 +111,7 @@ def bench(
             "timeout": timeout,
             "precision": precision,
             "max_time": max_time,
+            "artifacts": artifacts,
         }
     )
     if list_:
@@ -113,12 +133,34 @@ def bench(
         keyword=keyword,
         markers=markers,
         workers=workers,
+        artifacts=_artifacts(performance_report, profile or [], cluster_dump, artifacts, repeat),
         extra=tuple(pytest_args or ()),
     )
     if remote is not None and not push:
         raise UsageError("--remote is where --push puts the session", hint="add --push")
     shared = _remote(settings, remote) if push else None
     _Bench(settings, selection, python, _rounds(repeat), shared, dry_run=dry_run, format_=format_).run()
+
+
+def _artifacts(report: bool, profiles: list[str], dump: str | None, where: str | None, repeat: str) -> Artifacts:
+    """What the flags ask to be kept. Raises UsageError where they make no sense together."""
+    from coiled_runtime_cli.core.artifacts import wanted
+    from coiled_runtime_cli.errors import UsageError
+
+    try:
+        found = wanted(performance_report=report, profiles=profiles, cluster_dump=dump)
+    except ValueError as error:
+        raise UsageError(f"--profile: {error}", hint="--profile memray, or --profile py-spy:workers") from error
+    if where is not None and not found:
+        raise UsageError(
+            "--artifacts is where artefacts go, and none is asked for",
+            hint="add --performance-report, --profile memray or --cluster-dump fail",
+        )
+    if found.profiles and repeat == "auto":
+        raise UsageError(
+            "--repeat auto waits for a precision that profiled runs do not have", hint="--repeat 3, or no profile"
+        )
+    return found
 
 
 def _remote(settings: Config, named: str | None) -> Store:
@@ -191,6 +233,7 @@ class _Bench:
         self.dry_run = dry_run
         self.format = format_
         self.runs: list[Run] = []
+        self.warned: set[str] = set()
         self.import_errors: dict[str, str] = {}
         self.trouble: Exception | None = None
         self.collected = 0
@@ -206,6 +249,7 @@ class _Bench:
         if self.dry_run:
             self._show_plan(prepared)
             return
+        bench.check_artifacts(self.python, self.selection.artifacts, prepared.artifacts_url)
         engine, recovered = session.open_history(self.settings)
         for each in recovered:
             console.note(each.sentence())
@@ -253,10 +297,10 @@ class _Bench:
                 return
 
     def _follow(self, event: object, progress: object, number: int) -> None:
-        from coiled_runtime_cli import bench
+        from coiled_runtime_cli import bench, console
         from coiled_runtime_cli.console import Progress as Bar
         from coiled_runtime_cli.core.quantity import seconds_text
-        from coiled_runtime_cli.core.record import Collected, Progress, Run, TestStarted
+        from coiled_runtime_cli.core.record import Collected, Progress, Run, TestStarted, Warned
 
         assert isinstance(progress, Bar)
         if isinstance(event, Collected):
@@ -269,6 +313,10 @@ class _Bench:
         elif isinstance(event, Progress):
             share = f" {event.done / event.total:.0%}" if event.total else ""
             progress.update(len(self.runs), text=f"{event.what}{share}")
+        elif isinstance(event, Warned):
+            if event.text not in self.warned:  # by another process, or in another round
+                console.warning(event.text)
+            self.warned.add(event.text)
         elif isinstance(event, Run):
             self.runs.append(event)
             took = f" in {seconds_text(event.duration)}" if event.duration is not None else ""
@@ -317,6 +365,7 @@ class _Bench:
         if stored is None:
             console.warning("a process of this session still runs; the next crt command stores its rows")
         console.note(f"{len(self.runs)} runs stored in {prepared.database}")
+        self._say_where(prepared)
         if self.store is not None:
             self._push(self.store, engine, prepared.session)
         if self.trouble is not None:
@@ -326,6 +375,25 @@ class _Bench:
             raise typer.Exit(3)
         if any(each.worst in BAD for each in summaries):
             raise typer.Exit(1)
+
+    def _say_where(self, prepared: SessionSettings) -> None:
+        """Where the artefacts are, which may be large; and that profiled runs are compared with nothing."""
+        from coiled_runtime_cli import bench, console
+        from coiled_runtime_cli.core.artifacts import COLUMNS
+
+        urls = [url for run in self.runs for name in COLUMNS if (url := getattr(run, name)) is not None]
+        here = [url for url in urls if url.startswith("file:")]
+        if here:
+            folder, size = bench.size_of_artifacts(prepared)
+            console.note(f"artefacts ({size}) are in {folder}")
+            if self.store is not None:
+                console.note(
+                    "others get their addresses, and not the files: --artifacts s3://BUCKET/PREFIX shares them"
+                )
+        if len(urls) > len(here):
+            console.note(f"artefacts are in {prepared.artifacts_url}/{prepared.session}")
+        if any(run.profiled for run in self.runs):
+            console.note("runs with a report or a profile are slower, and part of no comparison")
 
     def _push(self, store: Store, engine: Engine, session: str) -> None:
         from coiled_runtime_cli import console, sharing
@@ -354,6 +422,10 @@ class _Bench:
     def _next(self) -> str:
         from coiled_runtime_cli.core.summary import durations
 
+        if any(run.memray_profiles_url for run in self.runs):
+            return "what took the memory: memray flamegraph FILE.memray"
+        if any(run.profiled for run in self.runs):
+            return "what it takes without: the same command with neither report nor profile"
         if all(len(values) < 3 for values in durations(self.runs).values()):
             return "repeat until each mean is known to 5 %: the same command with --repeat auto"
         return "change something, and run the same command again: the change column compares"
@@ -392,10 +464,15 @@ class _Bench:
             "database": prepared.database,
             "data": prepared.data,
         }
+        kept = self.selection.artifacts.words()
+        if kept:
+            plan |= {"keeps": list(kept), "artifacts": prepared.artifacts_url or prepared.artifacts}
         if self.format == "json":
             console.show_json({"schema": 1, "plan": plan})
             return
         shown = {**plan, "tests": "\n".join(self.selection.arguments), "cluster": _cluster_text(cluster)}
+        if kept:
+            shown["keeps"] = "\n".join(kept)
         rows = tuple((name, str(value)) for name, value in shown.items())
         console.show_table(Table((Column("would run"), Column("")), rows), self.format)
 

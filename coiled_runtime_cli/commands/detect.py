@@ -282,7 +282,7 @@ def _suspects(opened: Opened, findings: Sequence[Finding], host: str) -> list[Su
     row_of = {bytes(each): place for place, each in enumerate(runs.uuid.tolist())}
     keys, of = series_of(history)
     number_of = {key: number for number, key in enumerate(keys)}
-    passed = rows_by_series(of, np.flatnonzero(runs.outcome == OUTCOMES.index("passed")))
+    passed = rows_by_series(of, np.flatnonzero((runs.outcome == OUTCOMES.index("passed")) & ~runs.profiled))
     found = []
     for each in findings:
         row = row_of[bytes.fromhex(each.last_good.uuid.replace("-", ""))]

@@ -10,7 +10,7 @@ import dataclasses
 import hashlib
 import json
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any, ClassVar, get_args
 
 JOURNAL_SCHEMA = 1
 
@@ -249,11 +249,27 @@ class Progress:
     total: float | None = None
 
 
-Line = SessionStarted | SessionEnded | Environment | Cluster | Benchmark | Run | Collected | TestStarted | Progress
-_TYPES: dict[str, Any] = {
-    kind.type: kind
-    for kind in (SessionStarted, SessionEnded, Environment, Cluster, Benchmark, Run, Collected, TestStarted, Progress)
-}
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Warned:
+    """What the user should know and no run says: an artefact that could not be kept, and why."""
+
+    type: ClassVar[str] = "warning"
+    text: str
+
+
+Line = (
+    SessionStarted
+    | SessionEnded
+    | Environment
+    | Cluster
+    | Benchmark
+    | Run
+    | Collected
+    | TestStarted
+    | Progress
+    | Warned
+)
+_TYPES: dict[str, Any] = {kind.type: kind for kind in get_args(Line)}
 _FIELDS: dict[str, frozenset[str]] = {
     name: frozenset(each.name for each in dataclasses.fields(kind)) for name, kind in _TYPES.items()
 }

@@ -19,7 +19,8 @@ class SessionSettings:
     #: Cluster specifications as JSON by shape; the shape "" serves every name that is not here.
     clusters: dict[str, dict[str, Any]] = field(default_factory=dict)
     scratch: str | None = None  # folder or URL prefix for scratch_url; None: a temporary folder
-    artifacts: str = ""  # folder of profiles, reports and dumps
+    artifacts: str = ""  # folder of profiles, reports and dumps: a folder a session, in it one a run
+    artifacts_url: str | None = None  # what they are uploaded below
     software: str | None = None
     timeout: float | None = None  # s, for each test
     repeat: int = 0  # index of this round

@@ -6,6 +6,7 @@ import statistics
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+from coiled_runtime_cli.core.artifacts import COLUMNS
 from coiled_runtime_cli.core.quantity import bytes_text, seconds_text
 from coiled_runtime_cli.core.record import MEASURES, Run
 from coiled_runtime_cli.core.stats import Interval, ratio_of_means, relative_half_width
@@ -29,6 +30,7 @@ class Summary:
     outcomes: tuple[str, ...]
     measures: dict[str, float]
     change: Interval | None  # of the duration, against stored comparable runs; None: there are none
+    profiled: bool = False  # all that passed were: they compare with nothing
 
     @property
     def name(self) -> str:
@@ -40,11 +42,12 @@ class Summary:
 
 
 def durations(runs: Sequence[Run]) -> dict[str, list[float]]:
-    """The durations (s) of the passed runs by benchmark, in the order in which they were measured."""
+    """The durations (s) of the passed and unprofiled runs by benchmark, in the order in which they were measured."""
     found: dict[str, list[float]] = {}
     for run in runs:
         values = found.setdefault(run.benchmark, [])
-        if run.outcome == "passed" and run.duration is not None and run.duration > 0:
+        fit = run.outcome == "passed" and not run.profiled
+        if fit and run.duration is not None and run.duration > 0:
             values.append(run.duration)
     return found
 
@@ -63,7 +66,8 @@ def summarise(runs: Sequence[Run], earlier: Mapping[str, Sequence[float]]) -> tu
                 measures[name] = float(statistics.median(values))
         before = [value for value in earlier.get(benchmark, ()) if value > 0]
         change = ratio_of_means(before, timings[benchmark]) if before and timings[benchmark] else None
-        found.append(Summary(benchmark, tuple(run.outcome for run in mine), measures, change))
+        profiled = bool(passed) and all(run.profiled for run in passed)
+        found.append(Summary(benchmark, tuple(run.outcome for run in mine), measures, change, profiled))
     return tuple(found)
 
 
@@ -112,7 +116,7 @@ def table(summaries: Sequence[Summary], *, sparse: bool = False) -> Table:
                 *(_time(each.measures.get("duration")),),
                 *(_memory(each.measures.get(name)) for name in ("average_memory", "peak_memory")),
                 *(_time(each.measures.get(name)) for name in ("compute_time", "transfer_time", "disk_spill_time")),
-                change_text(each.change) if each.measures.get("duration") is not None else "",
+                _change(each),
             )
         )
         outcome_style = "good" if good else ("bad" if each.worst in BAD else "dim")
@@ -123,6 +127,12 @@ def table(summaries: Sequence[Summary], *, sparse: bool = False) -> Table:
         tuple(tuple(row[index] for index in shown) for row in rows),
         tuple(tuple(style[index] for index in shown) for style in styles),
     )
+
+
+def _change(each: Summary) -> str:
+    if each.measures.get("duration") is None:
+        return ""
+    return "profiled" if each.profiled else change_text(each.change)
 
 
 def _outcome_text(outcomes: tuple[str, ...]) -> str:
@@ -160,7 +170,8 @@ def run_json(run: Run) -> dict[str, Any]:
         "teardown_outcome": run.teardown_outcome,
         "failure": run.failure,
         "repeat": run.repeat,
-        **{name: getattr(run, name) for name in MEASURES},
+        "profiled": run.profiled,
+        **{name: getattr(run, name) for name in (*MEASURES, *COLUMNS)},
         "metrics": [asdict(each) for each in run.metrics],
     }
 

@@ -426,13 +426,13 @@ class Measured:
 
 
 def measured_in_session(engine: Engine, session_id: str, metric: str) -> Measured | None:
-    """The only passed run of a session, and what it measured; None where there is none, or not one."""
+    """The only passed and unprofiled run of a session, and what it measured; None where there is none, or not one."""
     run, session, environment = models.Run, models.Session, models.Environment
     query = (
         select(run, environment.packages)
         .join(session, session.key == run.session_key)
         .outerjoin(environment, environment.key == run.environment_key)
-        .where(session.id == session_id, run.outcome == "passed")
+        .where(session.id == session_id, run.outcome == "passed", run.profiled.is_(False))
     )
     with database_errors(engine), engine.connect() as connection:
         rows = connection.execute(query).mappings().all()

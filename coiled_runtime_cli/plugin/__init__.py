@@ -22,6 +22,8 @@ MARKERS = (
     "client(shape, upload_file=None, worker_plugin=None): what the `client` fixture starts for this test alone",
     "stability: proves that something does not break; its time matters less",
     "workflows: an end-to-end workflow, long",
+    "geo_execution: a geospatial workload, executed",
+    "geo_submission: a geospatial workload, its graph built and submitted to a scheduler without workers",
     "shuffle_p2p: needs the p2p shuffle",
     "shuffle_tasks: uses the task-based shuffle",
 )
@@ -37,7 +39,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--crt-label", metavar="LABEL", help="The runtime under test.")
     group.addoption("--crt-timeout", metavar="SECONDS", type=float, help="Longest time of one test.")
     group.addoption("--performance-report", action="store_true", help="Keep Dask's performance report of each test.")
-    group.addoption("--memray", choices=("scheduler", "none"), default="none", help="Profile memory with memray.")
+    group.addoption("--crt-artifacts", metavar="PATH|URL", help="Where artefacts go. Default: beside the database.")
+    group.addoption(
+        "--memray",
+        choices=("scheduler", "workers", "all", "none"),
+        default="none",
+        help="Profile memory with memray.",
+    )
     group.addoption(
         "--py-spy",
         choices=("scheduler", "workers", "all", "none"),
@@ -63,7 +71,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def given_flags(config: pytest.Config) -> dict[str, object]:
     """The settings that this plugin's own options give, as crt's configuration takes them; None: not given."""
-    return {name: config.getoption(f"--crt-{name}") for name in ("db", "scale", "cluster", "label", "timeout")}
+    names = ("db", "scale", "cluster", "label", "timeout", "artifacts")
+    return {name: config.getoption(f"--crt-{name}") for name in names}
 
 
 @pytest.hookimpl(trylast=True)

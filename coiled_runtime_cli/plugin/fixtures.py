@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import math
 import re
+import shutil
 import sys
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from coiled_runtime_cli.core.scale import Scale, Sizing
     from coiled_runtime_cli.core.settings import SessionSettings
     from coiled_runtime_cli.datasets import Dataset
+    from coiled_runtime_cli.plugin.artifacts import Keep
     from coiled_runtime_cli.plugin.recorder import Recorder, RunDraft
 
 Block: TypeAlias = "AbstractContextManager[None]"
@@ -231,7 +234,7 @@ def benchmark_all(
     benchmark_scheduler: Callable[[Client], Block],
     benchmark_time: Callable[[], Block],
     span: Callable[[], Block],
-    performance_report: Callable[[], Block],
+    performance_report: Callable[..., Block],
     memray_profile: Callable[[Client], Block],
     py_spy_profile: Callable[[Client], Block],
 ) -> Callable[[Client], Block]:
@@ -240,7 +243,7 @@ def benchmark_all(
     @contextmanager
     def block(client: Client) -> Iterator[None]:
         with ExitStack() as stack:
-            stack.enter_context(performance_report())
+            stack.enter_context(performance_report(client))
             stack.enter_context(memray_profile(client))
             stack.enter_context(py_spy_profile(client))
             stack.enter_context(benchmark_memory(client))
@@ -257,76 +260,89 @@ def benchmark_all(
 
 
 @pytest.fixture
-def _artifacts(_settings: SessionSettings, test_run_benchmark: RunDraft | None) -> Path | None:
-    if test_run_benchmark is None or not _settings.artifacts:
+def _keep(
+    _settings: SessionSettings, crt_recorder: Recorder | None, test_run_benchmark: RunDraft | None
+) -> Keep | None:
+    """Where artefacts of this test go; None where none are kept."""
+    if crt_recorder is None or test_run_benchmark is None or not _settings.artifacts:
         return None
-    name = re.sub(r"[^\w.\-]+", "-", test_run_benchmark.benchmark.name)[:80]
-    return Path(_settings.artifacts) / f"{name}-{test_run_benchmark.uuid[-12:]}"
+    from coiled_runtime_cli.plugin import artifacts
+
+    return artifacts.Keep(artifacts.folder_of(_settings, test_run_benchmark), crt_recorder.warn)
+
+
+def _lacks(what: str) -> None:
+    from coiled_runtime_cli.core.artifacts import EXTRA
+
+    pytest.skip(f"{what}: {EXTRA}")
 
 
 @pytest.fixture
 def performance_report(
-    pytestconfig: pytest.Config, _artifacts: Path | None, test_run_benchmark: RunDraft | None
-) -> Callable[[], Block]:
+    pytestconfig: pytest.Config, _keep: Keep | None, test_run_benchmark: RunDraft | None
+) -> Callable[..., Block]:
     """``with performance_report():`` keeps Dask's report of the block, with ``--performance-report``."""
-    if _artifacts is None or test_run_benchmark is None or not pytestconfig.getoption("--performance-report"):
-        return contextlib.nullcontext
-    pytest.importorskip("bokeh", reason="a performance report needs bokeh: pip install bokeh")
+    if _keep is None or test_run_benchmark is None or not pytestconfig.getoption("--performance-report"):
+        return lambda client=None: contextlib.nullcontext()  # noqa: ARG005
+    if importlib.util.find_spec("bokeh") is None:
+        _lacks("a performance report needs bokeh")
     from coiled_runtime_cli.plugin.instruments import profile
 
-    return lambda: profile.performance_report(test_run_benchmark, _artifacts)
+    return lambda client=None: profile.performance_report(test_run_benchmark, client, _keep)
 
 
 @pytest.fixture
 def memray_profile(
-    pytestconfig: pytest.Config, _artifacts: Path | None, test_run_benchmark: RunDraft | None
+    pytestconfig: pytest.Config, _keep: Keep | None, test_run_benchmark: RunDraft | None
 ) -> Callable[[Client], Block]:
-    """``with memray_profile(client):`` keeps the scheduler's allocations, with ``--memray scheduler``."""
-    if _artifacts is None or test_run_benchmark is None or pytestconfig.getoption("--memray") == "none":
+    """``with memray_profile(client):`` keeps allocations, with ``--memray scheduler|workers|all``."""
+    where = pytestconfig.getoption("--memray")
+    if _keep is None or test_run_benchmark is None or where == "none":
         return lambda client: contextlib.nullcontext()  # noqa: ARG005
-    pytest.importorskip("memray", reason="a memory profile needs memray: pip install memray")
+    if importlib.util.find_spec("memray") is None:
+        _lacks("a memory profile needs memray")
     from coiled_runtime_cli.plugin.instruments import profile
 
-    return lambda client: profile.memray(test_run_benchmark, client, _artifacts)
+    return lambda client: profile.memray(test_run_benchmark, client, _keep, where)
 
 
 @pytest.fixture
 def py_spy_profile(
-    pytestconfig: pytest.Config, _artifacts: Path | None, test_run_benchmark: RunDraft | None
+    pytestconfig: pytest.Config, _keep: Keep | None, test_run_benchmark: RunDraft | None
 ) -> Callable[[Client], Block]:
     """``with py_spy_profile(client):`` keeps processor profiles, with ``--py-spy scheduler|workers|all``."""
     where = pytestconfig.getoption("--py-spy")
-    if _artifacts is None or test_run_benchmark is None or where == "none":
+    if _keep is None or test_run_benchmark is None or where == "none":
         return lambda client: contextlib.nullcontext()  # noqa: ARG005
-    if not Path(sys.executable).with_name("py-spy").exists():
-        pytest.skip("a processor profile needs py-spy: pip install py-spy")
+    if not Path(sys.executable).with_name("py-spy").exists() and shutil.which("py-spy") is None:
+        _lacks("a processor profile needs py-spy")
     from coiled_runtime_cli.plugin.instruments import profile
 
-    return lambda client: profile.py_spy(test_run_benchmark, client, _artifacts, where)
+    return lambda client: profile.py_spy(test_run_benchmark, client, _keep, where)
 
 
 @pytest.fixture
 def upload_cluster_dump(
-    pytestconfig: pytest.Config, _artifacts: Path | None, test_run_benchmark: RunDraft | None
+    pytestconfig: pytest.Config, _keep: Keep | None, test_run_benchmark: RunDraft | None
 ) -> Callable[[Client], Block]:
     """``with upload_cluster_dump(client):`` keeps the cluster's state after the block, with ``--cluster-dump always|fail``."""
     when = pytestconfig.getoption("--cluster-dump")
+    if _keep is None or test_run_benchmark is None or when == "never":
+        return lambda client: contextlib.nullcontext()  # noqa: ARG005
 
     @contextmanager
     def block(client: Client) -> Iterator[None]:
-        failed = True
+        from coiled_runtime_cli.plugin.instruments import profile
+
         try:
             yield
-            failed = False
-        finally:
-            if (
-                _artifacts is not None
-                and test_run_benchmark is not None
-                and (when == "always" or (when == "fail" and failed))
-            ):
-                from coiled_runtime_cli.plugin.instruments import profile
-
-                profile.cluster_dump(test_run_benchmark, client, _artifacts)
+        except (KeyboardInterrupt, pytest.skip.Exception):
+            raise
+        except BaseException:
+            profile.cluster_dump(test_run_benchmark, client, _keep)
+            raise
+        if when == "always":
+            profile.cluster_dump(test_run_benchmark, client, _keep)
 
     return block
 
@@ -645,8 +661,6 @@ def scratch_url(
             with contextlib.suppress(FileNotFoundError):
                 system.rm(path, recursive=True)
         return
-    import shutil
-
     if _settings.scratch:
         folder = Path(_settings.scratch) / name
         folder.mkdir(parents=True)

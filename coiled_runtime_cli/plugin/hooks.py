@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 #: Longest teardown (s) when tests are limited at all.
 TEARDOWN_LIMIT = 60.0
 
+#: Longest upload of the artefacts of a test (s) when tests are not limited.
+UPLOAD_LIMIT = 3600.0
+
 
 def register(config: pytest.Config) -> None:
     """Start recording in this process: the only one, the controller of xdist, or one of its workers."""
@@ -128,7 +131,7 @@ class BenchmarkHooks:
         self._interrupted = False
         self._stored = ""
         self._running: RunDraft | None = None
-        self._deadline = 0.0
+        self._began = self._deadline = 0.0
 
     def close(self) -> None:
         self.recorder.close()
@@ -171,15 +174,32 @@ class BenchmarkHooks:
         except OSError as error:
             pytest.exit(self._cannot_write(error), returncode=3)
         self._running = draft
-        self._deadline = time.monotonic() + (self.recorder.settings.timeout or 0.0)
+        self._began = time.monotonic()
+        self._deadline = self._began + (self.recorder.settings.timeout or 0.0)
         outcome = yield
         self._running = None
         if outcome.excinfo is not None:  # type: ignore[attr-defined]
             return  # interrupted: it did not finish, and is not a run
         try:
-            self.recorder.finish(draft)
-        except OSError as error:
-            item.session.shouldstop = self._cannot_write(error)
+            self._upload(draft)
+        finally:
+            try:
+                self.recorder.finish(draft)
+            except OSError as error:
+                item.session.shouldstop = self._cannot_write(error)
+
+    def _upload(self, draft: RunDraft) -> None:
+        settings = self.recorder.settings
+        if settings.artifacts_url is None:
+            return
+        from coiled_runtime_cli.plugin import artifacts
+
+        seconds = UPLOAD_LIMIT
+        if settings.timeout:  # what is left before crt takes this process for hung
+            seconds = self._began + settings.timeout + min(settings.timeout, TEARDOWN_LIMIT) - time.monotonic()
+        trouble = artifacts.deliver(settings, draft, seconds=max(seconds, 1.0))
+        if trouble is not None:
+            self.recorder.warn(trouble)
 
     def _cannot_write(self, error: OSError) -> str:
         # what is not recorded is not worth running
@@ -268,6 +288,8 @@ class BenchmarkHooks:
         self._stored = session.store_after_pytest(settings)
 
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:
+        for each in self.recorder.warnings:
+            terminalreporter.write_line(f"crt: {each}")
         if self._stored:
             terminalreporter.write_line(self._stored)
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from coiled_runtime_cli import journal
-from coiled_runtime_cli.core.record import Benchmark, Cluster, Line, Metric, Progress, Run, TestStarted
+from coiled_runtime_cli.core.record import Benchmark, Cluster, Line, Metric, Progress, Run, TestStarted, Warned
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
@@ -78,6 +78,7 @@ class Recorder:
         self._environment: str | None = None
         self._elsewhere: tuple[str, ...] = ()
         self._modules = -1
+        self.warnings: list[str] = []
 
     def write(self, line: Line) -> None:
         if self._writer is None:
@@ -137,6 +138,12 @@ class Recorder:
 
     def progress(self, what: str, done: float, total: float | None = None) -> None:
         self.write(Progress(what=what, done=done, total=total))
+
+    def warn(self, text: str) -> None:
+        """Tell the user, once."""
+        if text not in self.warnings:
+            self.warnings.append(text)
+            self.write(Warned(text=text))
 
     def _current_environment(self) -> str:
         """The environment's id. It is looked at again whenever a module has been imported since."""

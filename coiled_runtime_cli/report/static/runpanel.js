@@ -7,6 +7,12 @@
 
   const link = (address, text) => (crt.webAddress(address) ? el("a", { href: address, rel: "noopener" }, text || address) : el("code", {}, String(address)));
 
+  /** Where an artefact is: a link if this page may open it. Of the web none may open a file, and no browser knows s3. */
+  const artefact = (address) => {
+    const file = location.protocol === "file:" && /^file:\/\/\/[^\s]+$/i.test(String(address));
+    return file ? el("a", { href: String(address) }, String(address)) : link(address);
+  };
+
   /** A list of names and values; what is not known is left out. */
   const facts = (pairs) => {
     const known = pairs.filter(([, value]) => value !== null && value !== undefined && value !== "");
@@ -130,7 +136,7 @@
       const outcome = crt.OUTCOMES[unit.outcome[row]];
       const end = crt.times(details.file.end)[details.row];
       const phase = (name) => PHASES[crt.column(details.file[name])[details.row]];
-      const artefacts = Object.entries(note.artefacts || {}).map(([kind, address]) => el("li", {}, `${ARTEFACTS[kind] || kind}: `, link(address)));
+      const artefacts = Object.entries(note.artefacts || {}).map(([kind, address]) => el("li", {}, `${ARTEFACTS[kind] || kind}: `, artefact(address)));
       return el(
         "section",
         {},
