@@ -13,6 +13,7 @@ import zlib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from coiled_runtime_cli.core.scale import NAMES
 from coiled_runtime_cli.datasets.recipe import Parameters, PlannedFile, Recipe, Remote
 
 if TYPE_CHECKING:
@@ -54,6 +55,11 @@ class Variable:
 
     def described(self) -> dict[str, Any]:
         return {"_ARRAY_DIMENSIONS": self.dimensions, **self.attributes}
+
+
+def steady(scale: Scale, *, smoke: int, laptop: int, full: int) -> int:
+    """A length that a scale given as a number leaves as at ``laptop``: of an array one dimension grows, and not all of them."""
+    return {"smoke": smoke, "full": full}.get(scale.name, laptop)
 
 
 def coordinate(name: str, length: int, dtype: str, *, start: float = 0, step: float = 1, **attributes: Any) -> Variable:
@@ -134,7 +140,7 @@ def _chunk(variable: Variable, place: tuple[int, ...], seed: int, index: int) ->
     return zlib.compress(block.tobytes(), _COMPRESSION)
 
 
-def _recipe(
+def zarr_recipe(
     *,
     name: str,
     summary: str,
@@ -143,6 +149,7 @@ def _recipe(
     variables: Callable[[Parameters], tuple[Variable, ...]],
     remote: Remote | None = None,
 ) -> Recipe:
+    """A data set that is one Zarr store with these variables."""
     return Recipe(
         name=name,
         summary=summary,
@@ -153,6 +160,7 @@ def _recipe(
         row_groups=_content(variables),
         remote=remote,
         format="bytes",
+        requires={"numpy": "numpy"},
     )
 
 
@@ -160,8 +168,10 @@ def _recipe(
 
 
 def _cube_parameters(scale: Scale) -> Parameters:
-    chunk = scale.count(smoke=20, laptop=64, full=200)
-    return {"edge": chunk * (5 if scale.name in ("smoke", "laptop") else 10), "chunk": chunk}
+    chunk = steady(scale, smoke=34, laptop=64, full=200)
+    if scale.name not in NAMES:
+        chunk = max(4, round(chunk * scale.factor ** (1 / 3)))
+    return {"edge": chunk * steady(scale, smoke=3, laptop=5, full=10), "chunk": chunk}
 
 
 def _cube(parameters: Parameters) -> tuple[Variable, ...]:
@@ -173,134 +183,10 @@ def _cube(parameters: Parameters) -> tuple[Variable, ...]:
     return (Variable("cube", ("x", "y", "z"), (edge,) * 3, (chunk,) * 3, "<i4", values),)
 
 
-# The atmosphere: temperature and wind, by time, level, latitude and longitude, a file for each moment
-
-
-def _era5_parameters(scale: Scale) -> Parameters:
-    return {
-        "times": scale.count(smoke=80, laptop=1_460, full=58_440),  # 6-hourly: a year at laptop, 40 years at full
-        "step_hours": 6,
-        "levels": scale.count(smoke=3, laptop=5, full=13),
-        "latitudes": scale.count(smoke=19, laptop=37, full=721),
-        "longitudes": scale.count(smoke=36, laptop=72, full=1440),
-        "times_a_chunk": scale.count(smoke=4, laptop=20, full=8),
-    }
-
-
-def _era5(parameters: Parameters) -> tuple[Variable, ...]:
-    dimensions = ("time", "level", "latitude", "longitude")
-    shape = (times, levels, latitudes, longitudes) = tuple(
-        int(parameters[each]) for each in ("times", "levels", "latitudes", "longitudes")
-    )
-    hours, north_to_south = int(parameters["step_hours"]), -180 / (latitudes - 1)
-    chunks = (int(parameters["times_a_chunk"]), *shape[1:])
-
-    def field(base: float, spread: float) -> Callable[..., Any]:
-        def values(random: Any, start: tuple[int, ...], lengths: tuple[int, ...]) -> Any:
-            import numpy as np
-
-            moments = (np.arange(lengths[0]) + start[0]) * hours
-            season = np.cos(2 * np.pi * moments / 8766)[:, None, None, None]
-            places = 90 + north_to_south * (np.arange(lengths[2]) + start[2])
-            sun = np.cos(np.deg2rad(places))[None, None, :, None]
-            noise = random.standard_normal(lengths, dtype="float32").round(1)
-            return base + spread * (sun + 0.3 * season) + noise
-
-        return values
-
-    names = {
-        "temperature": (250.0, 30.0, "K"),
-        "u_component_of_wind": (2.0, 8.0, "m s-1"),
-        "v_component_of_wind": (0.0, 4.0, "m s-1"),
-        "vertical_velocity": (0.0, 0.5, "Pa s-1"),
-    }
-    return (
-        coordinate("time", times, "<i8", step=hours, units="hours since 1980-01-01", calendar="proleptic_gregorian"),
-        coordinate("level", levels, "<f8", start=1000, step=-900 / max(1, levels - 1), units="hPa"),
-        coordinate("latitude", latitudes, "<f8", start=90, step=north_to_south, units="degrees_north"),
-        coordinate("longitude", longitudes, "<f8", step=360 / longitudes, units="degrees_east"),
-        *(
-            Variable(name, dimensions, shape, chunks, "<f4", field(base, spread), {"units": units})
-            for name, (base, spread, units) in names.items()
-        ),
-    )
-
-
-# The water below a continent, day by day, and the county that each place lies in
-
-
-def _water_parameters(scale: Scale) -> Parameters:
-    return {
-        "days": scale.count(smoke=366, laptop=731, full=7_305),
-        "y": scale.count(smoke=24, laptop=160, full=3_840),
-        "x": scale.count(smoke=28, laptop=200, full=4_608),
-        "days_a_chunk": scale.count(smoke=24, laptop=24, full=224),
-        "edge": scale.count(smoke=14, laptop=80, full=350),
-        "counties": scale.count(smoke=12, laptop=300, full=3_221),
-    }
-
-
-def _water(parameters: Parameters) -> tuple[Variable, ...]:
-    days, height, width = (int(parameters[each]) for each in ("days", "y", "x"))
-    edge, counties = int(parameters["edge"]), int(parameters["counties"])
-
-    def depth(random: Any, start: tuple[int, ...], lengths: tuple[int, ...]) -> Any:
-        import numpy as np
-
-        season = np.sin(2 * np.pi * (np.arange(lengths[0]) + start[0]) / 365.25)[:, None, None]
-        return 1.0 + 0.4 * season + random.random(lengths, dtype="float32").round(2)
-
-    def county(random: Any, start: tuple[int, ...], lengths: tuple[int, ...]) -> Any:  # noqa: ARG001
-        """Stripes of uneven width along x, cut by rows: neighbours mostly share a county."""
-        import numpy as np
-
-        x = (np.arange(lengths[1]) + start[1]) / width
-        y = (np.arange(lengths[0]) + start[0]) / height
-        across = max(1, math.isqrt(counties))
-        stripes = (x**1.5 * across).astype("int64")
-        rows = (y * (counties // across)).astype("int64")
-        return np.minimum(rows[:, None] * across + stripes[None, :], counties - 1)
-
-    return (
-        coordinate("time", days, "<i8", units="days since 2001-01-01", calendar="proleptic_gregorian"),
-        coordinate("y", height, "<f8"),
-        coordinate("x", width, "<f8"),
-        Variable(
-            "zwattablrt_rt",
-            ("time", "y", "x"),
-            (days, height, width),
-            (int(parameters["days_a_chunk"]), edge, edge),
-            "<f4",
-            depth,
-            {"units": "m"},
-        ),
-        Variable("county", ("y", "x"), (height, width), (edge, edge), "<i4", county),
-    )
-
-
-CUBE = _recipe(
+CUBE = zarr_recipe(
     name="zarr_cube",
     summary="a cube of integers from 0 to 255, in Zarr",
     seed=2000,
     parameters=_cube_parameters,
     variables=_cube,
-)
-ERA5 = _recipe(
-    name="era5",
-    summary="temperature and wind by time, level and place, a chunk for a few moments, in Zarr",
-    seed=1940,
-    parameters=_era5_parameters,
-    variables=_era5,
-    remote=Remote(
-        "gs://weatherbench2/datasets/era5/1959-2023_01_10-wb13-6h-1440x721.zarr",
-        ("gs://weatherbench2/datasets/era5/1959-2023_01_10-wb13-6h-1440x721.zarr",),
-        {"token": "anon"},
-    ),
-)
-NATIONAL_WATER_MODEL = _recipe(
-    name="national_water_model",
-    summary="depth of the water table by day and place, and counties, in Zarr",
-    seed=2001,
-    parameters=_water_parameters,
-    variables=_water,
 )
