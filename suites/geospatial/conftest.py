@@ -1,0 +1,109 @@
+"""How a geospatial workload is run: to its end, or only built and submitted."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def xr():
+    """``xarray``, with what it needs to read and write Zarr."""
+    pytest.importorskip("dask.array", reason='arrays need NumPy: pip install "dask[array]"')
+    pytest.importorskip("zarr", reason='needs zarr: pip install "coiled-runtime-cli[suites]"')
+    return pytest.importorskip("xarray", reason='needs xarray: pip install "coiled-runtime-cli[suites]"')
+
+
+@pytest.fixture(
+    params=[
+        pytest.param("execution", marks=pytest.mark.geo_execution),
+        pytest.param("submission", marks=pytest.mark.geo_submission),
+    ]
+)
+def mode(request):
+    """Whether the workload is executed, or its graph only submitted to a scheduler that has no workers."""
+    return request.param
+
+
+@pytest.fixture
+def run(mode, small_client, small_cluster, record_metric):
+    """``run(collection, check)``: compute it, and give the result to ``check``.
+
+    In submission mode the workers are gone before the clock starts. It stops when the scheduler has the whole graph, which is
+    what its event "update-graph" says; then nothing may have run, and there is nothing to check. Counts the tasks.
+    """
+
+    def execute(collection, check):
+        (result,) = small_client.gather([small_client.compute(collection)])
+        check(result)
+
+    if mode == "execution":
+        yield execute
+        return
+
+    _take_workers_away(small_cluster, small_client)
+    arrived = threading.Event()
+
+    def notice(event):
+        _, message = event
+        if isinstance(message, dict) and message.get("action") == "update-graph":
+            arrived.set()
+
+    small_client.subscribe_topic("scheduler", notice)
+
+    def state_of(key, dask_scheduler):
+        task = dask_scheduler.tasks.get(key)
+        ran = sum(each.state == "memory" for each in dask_scheduler.tasks.values())
+        return None if task is None else task.state, ran, len(dask_scheduler.tasks)
+
+    def submit(collection, check):
+        future = small_client.compute(collection)
+        while not arrived.wait(2):  # a release of distributed that has no such event is asked
+            if small_client.run_on_scheduler(state_of, future.key)[0] is not None:
+                break
+        state, ran, tasks = small_client.run_on_scheduler(state_of, future.key)
+        assert state in ("waiting", "no-worker", "queued")
+        assert ran == 0
+        assert tasks > 1
+        record_metric("tasks", tasks)
+
+    yield submit
+    small_client.unsubscribe_topic("scheduler")
+
+
+def _take_workers_away(cluster, client):
+    """Leave a scheduler without workers. The next test on this cluster gets as many as there were."""
+    scale = getattr(getattr(cluster, "cluster", None), "scale", None)
+    if scale is None or cluster.expected_workers is None:
+        pytest.skip("submission alone needs a cluster that crt may take the workers of: --cluster local or coiled")
+    try:
+        scale(0)
+    except (AttributeError, NotImplementedError):
+        pytest.skip("submission alone needs a cluster that can be scaled to no workers: --cluster local or coiled")
+    deadline = time.monotonic() + 120
+    while client.nthreads():
+        if time.monotonic() > deadline:
+            pytest.fail("the workers did not go within 120 s")
+        time.sleep(0.05)
+
+
+@pytest.fixture
+def chunk_size(sizing):
+    """Dask's own choice of chunks ("auto") in proportion: 128 MiB at full scale."""
+    import dask
+
+    with dask.config.set({"array.chunk-size": sizing.chunk()}):
+        yield sizing.chunk()
+
+
+@pytest.fixture(scope="session")
+def open_data(xr, dataset):
+    """``open_data(name)``: a data set in Zarr, from disk or its bucket; what is written of it is compressed anew."""
+
+    def opened(name, **options):
+        data = dataset(name)
+        return xr.open_zarr(data.location, storage_options=data.storage_options or None, **options).drop_encoding()
+
+    return opened

