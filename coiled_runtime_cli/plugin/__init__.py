@@ -24,8 +24,6 @@ MARKERS = (
     "workflows: an end-to-end workflow, long",
     "geo_execution: a geospatial workload, executed",
     "geo_submission: a geospatial workload, its graph built and submitted to a scheduler without workers",
-    "geo_execution: a geospatial workload, executed",
-    "geo_submission: a geospatial workload, its graph built and submitted to a scheduler without workers",
     "shuffle_p2p: needs the p2p shuffle",
     "shuffle_tasks: uses the task-based shuffle",
 )
