@@ -63,6 +63,10 @@ class Scale:
         """As :meth:`pick`, for things that are counted: a whole number, at least 1."""
         return max(1, round(self.pick(smoke=smoke, laptop=laptop, full=full)))
 
+    def tpch_factor(self) -> float:
+        """The scale factor of TPC-H, its gigabytes as text: 1 at laptop, so that a number is the scale factor itself."""
+        return self.pick(smoke=0.01, laptop=1, full=1000)
+
     def worker_memory(self) -> int | None:
         """The most memory (bytes) of a local worker in tests that scale with it; None: all that the machine has."""
         if self.name == "full":

@@ -14,12 +14,14 @@ from coiled_runtime_cli.datasets.h2o import H2O_GROUPBY, H2O_GROUPBY_CSV, H2O_JO
 from coiled_runtime_cli.datasets.netcdf import NEX_GDDP
 from coiled_runtime_cli.datasets.ookla import OOKLA_HIVE, OOKLA_SINGLE
 from coiled_runtime_cli.datasets.pictures import LANDSAT, NUCLEI, SENTINEL2
+from coiled_runtime_cli.datasets.recipe import MissingLibrary as MissingLibrary
 from coiled_runtime_cli.datasets.ride_hailing import UBER_LYFT
 from coiled_runtime_cli.datasets.taxi import NYC_TAXI, NYC_TAXI_CSV
 from coiled_runtime_cli.datasets.water import NATIONAL_WATER_MODEL, SEA_ICE
 from coiled_runtime_cli.datasets.weather import CMIP6_HEIGHT, ERA5, ERA5_SURFACE, PRECIPITATION
+from coiled_runtime_cli.datasets.tpch import TPCH
 from coiled_runtime_cli.datasets.zarr import CUBE
-from coiled_runtime_cli.errors import ToolError, UsageError
+from coiled_runtime_cli.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -33,13 +35,9 @@ _RECIPES = {
     for each in (
         CMIP6_HEIGHT, CUBE, ERA5, ERA5_SURFACE, GDELT, H2O_GROUPBY, H2O_GROUPBY_CSV, H2O_JOIN, H2O_JOIN_CSV, LANDSAT,
         NATIONAL_WATER_MODEL, NEX_GDDP, NUCLEI, NYC_TAXI, NYC_TAXI_CSV, OOKLA_HIVE, OOKLA_SINGLE, PRECIPITATION,
-        SEA_ICE, SENTINEL2, SPARK_GENOMES, UBER_LYFT,
+        SEA_ICE, SENTINEL2, SPARK_GENOMES, TPCH, UBER_LYFT,
     )
 }  # fmt: skip
-
-
-class MissingLibrary(ToolError):  # noqa: N818 - says what is missing, as FileNotFoundError's elders do
-    """A library that this data set needs is not installed; the message names it."""
 
 
 @dataclass(frozen=True, slots=True)

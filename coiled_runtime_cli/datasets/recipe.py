@@ -8,11 +8,17 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from coiled_runtime_cli.errors import ToolError
+
 if TYPE_CHECKING:
     from coiled_runtime_cli.core.scale import Scale
 
 #: Counts and sizes that a data set follows from; JSON values, since its key is a hash of them.
 Parameters: TypeAlias = Mapping[str, "int | str"]
+
+
+class MissingLibrary(ToolError):  # noqa: N818 - says what is missing, as FileNotFoundError's elders do
+    """A library or program that this data set needs is not installed; the message names it."""
 
 
 @dataclass(frozen=True, slots=True)

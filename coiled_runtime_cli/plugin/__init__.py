@@ -26,6 +26,9 @@ MARKERS = (
     "geo_submission: a geospatial workload, its graph built and submitted to a scheduler without workers",
     "shuffle_p2p: needs the p2p shuffle",
     "shuffle_tasks: uses the task-based shuffle",
+    "tpch_dask: TPC-H with Dask",
+    "tpch_nondask: TPC-H with another engine than Dask",
+    "tpch_correctness: TPC-H, for its answers alone",
 )
 
 

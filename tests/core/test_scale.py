@@ -43,6 +43,11 @@ def test_a_local_worker_is_small_unless_the_scale_is_full():
     assert Scale.parse("full").worker_memory() is None
 
 
+def test_a_number_is_the_scale_factor_of_tpch():
+    named = {each: Scale.parse(each).tpch_factor() for each in (*NAMES, "0.1", "10")}
+    assert named == {"smoke": 0.01, "laptop": 1, "full": 1000, "0.1": 0.1, "10": 10}
+
+
 @given(st.integers(1, 10**13), st.sampled_from([1, 4, 8, 16]))
 def test_a_square_is_the_largest_that_fits(nbytes, itemsize):
     edge = sizing("full").square(nbytes, itemsize)
