@@ -95,6 +95,7 @@ def bench(
     crt bench --suite parquet                    every test of a suite
     crt bench test_write_wide_data --repeat 5    one test, five times
     crt bench --suite parquet --repeat auto      until each mean is known to 5 %
+    crt bench --scale smoke                      every suite, in minutes
     crt bench --list                             what there is
     crt bench --suite parquet --profile memray   what took the memory
     crt bench --suite parquet -- --maxfail=1     the rest goes to pytest
@@ -123,10 +124,12 @@ def bench(
 
     if not (node_ids or suite or keyword or markers):
         known = sorted({each.topic for each in suites.find(settings.suites)})
-        raise UsageError(
-            "no suite and no test was named" + (f" (suites: {', '.join(known)})" if known else ""),
-            hint=f"crt bench --suite {known[0] if known else 'NAME'}, or crt bench --list",
-        )
+        # every suite may take an hour, or a cluster a day: it is meant where the size was said
+        if scale is None or not known:
+            raise UsageError(
+                "no suite and no test was named" + (f" (suites: {', '.join(known)})" if known else ""),
+                hint=f"crt bench --suite {known[0] if known else 'NAME'}, all of them: crt bench --scale smoke",
+            )
     arguments = suites.select(settings.suites, names=suite or [], node_ids=node_ids or [], here=Path.cwd())
     selection = Selection(
         arguments=arguments or (str(settings.suites),),

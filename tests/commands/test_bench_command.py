@@ -137,6 +137,13 @@ def test_the_second_session_is_compared_with_the_first(crt):
     assert change["low"] < change["ratio"] < change["high"]
 
 
+def test_a_scale_without_a_suite_measures_every_suite(crt):
+    crt.suite("test_one.py", "def test_one(): pass\n")
+    crt.suite("deep/test_two.py", "def test_two(): pass\n")
+    found = crt.json("bench", "--scale", "smoke", "--format", "json")["runs"]
+    assert sorted(each["name"] for each in found) == ["test_one", "test_two"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
