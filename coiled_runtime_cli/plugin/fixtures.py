@@ -33,6 +33,9 @@ Block: TypeAlias = "AbstractContextManager[None]"
 #: Names of the clusters that have run a test.
 _USED: set[str] = set()
 
+#: How many tests had failed when each cluster ran its last one.
+_FAILURES: dict[str, int] = {}
+
 #: Modules that a worker imports with its first task; a fresh worker does so before the measured block.
 _WARM = ("numpy", "pandas", "pyarrow", "pyarrow.parquet", "dask.array", "dask.dataframe", "xarray", "zarr", "sklearn")
 
@@ -495,6 +498,7 @@ def _fits(request: pytest.FixtureRequest, small_cluster: RunningCluster) -> None
 
 @pytest.fixture
 def small_client(
+    request: pytest.FixtureRequest,
     _fits: None,
     small_cluster: RunningCluster,
     benchmark_all: Callable[[Client], Block],
@@ -502,13 +506,19 @@ def small_client(
     test_run_benchmark: RunDraft | None,
     _settings: SessionSettings,
 ) -> Iterator[Client]:
-    """A client on the module's cluster with fresh workers; the whole body of the test is measured."""
+    """A client on the module's cluster with fresh workers; the whole body of the test is measured.
+
+    At smoke scale, which proves that suites run, workers that an earlier test has left in order are kept: a second a test.
+    """
     if not small_cluster.alive():
         pytest.fail(
             f"the cluster {small_cluster.name} of this module has died; the next module gets a new one", pytrace=False
         )
     with small_cluster.client() as client:
-        _freshen(small_cluster, client)
+        failures = request.session.testsfailed
+        in_order = _settings.scale == "smoke" and _FAILURES.get(small_cluster.name) == failures and _is_idle(client)
+        _FAILURES[small_cluster.name] = failures
+        _freshen(small_cluster, client, keep=in_order)
         if _settings.watched:  # these workers may be newer than the cluster
             _check_identity(client, _settings)
         _measure_call(test_run_benchmark, small_cluster, upload_cluster_dump(client), benchmark_all(client))
@@ -523,15 +533,33 @@ def _measure_call(draft: RunDraft | None, cluster: RunningCluster, *blocks: Bloc
         draft.call_blocks.extend(blocks)
 
 
-def _freshen(cluster: RunningCluster, client: Client) -> None:
+def _is_idle(client: Client) -> bool:
+    """Whether no task is left on the cluster, or soon is not: those of an earlier client go when it does."""
+    import time
+
+    from coiled_runtime_cli.plugin.instruments import ANSWER_TIMEOUT
+
+    def tasks(dask_scheduler: Any) -> int:
+        return len(dask_scheduler.tasks)
+
+    deadline = time.monotonic() + 2.0
+    while client.run_on_scheduler(tasks, callback_timeout=ANSWER_TIMEOUT):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.05)
+    return True
+
+
+def _freshen(cluster: RunningCluster, client: Client, *, keep: bool = False) -> None:
     """Start the workers anew, so that nothing of an earlier test is left, and let them import what tasks will need.
 
+    ``keep``: those that are there are good enough.
     The first test of a module finds them fresh. A run on all workers follows each restart: without it the next restart can
     race with workers that are still registering (distributed#7312).
     """
     from coiled_runtime_cli.plugin.instruments import ANSWER_TIMEOUT
 
-    if cluster.name in _USED:
+    if cluster.name in _USED and not keep:
         if cluster.spec.kind == "local":
             _replace_workers(cluster, client)
             cluster.wait(client, 120)

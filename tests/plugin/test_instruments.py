@@ -302,6 +302,41 @@ def test_workers_of_a_cluster_of_ours_are_replaced_and_not_restarted():
         assert client.submit(sum, [1, 2]).result() == 3
 
 
+@pytest.mark.parametrize(("scale", "same"), [("smoke", True), ("laptop", False)])
+def test_workers_are_kept_at_smoke_scale_until_a_test_fails(on_cluster, scale, same):
+    on_cluster.settings["scale"] = scale
+    on_cluster.write(
+        "test_kept.py",
+        """
+        import os
+
+        seen = []
+
+        def look(client):
+            seen.append(set(client.run(os.getpid).values()))
+
+        def test_first(small_client):
+            look(small_client)
+
+        def test_second(small_client):
+            look(small_client)
+            assert (seen[0] == seen[1]) is SAME
+
+        def test_third(small_client):
+            look(small_client)
+            raise AssertionError("on purpose")
+
+        def test_fourth(small_client):
+            look(small_client)
+            assert not seen[2] & seen[3]
+        """.replace("SAME", str(same)),
+    )
+    done = on_cluster.run("test_kept.py")
+    assert {name: run.outcome for name, run in done.runs.items()} == {
+        "test_first": "passed", "test_second": "passed", "test_third": "failed", "test_fourth": "passed",
+    }, done.output  # fmt: skip
+
+
 def test_sizes_follow_from_the_cluster_whose_workers_are_small_where_data_follow_from_memory(on_cluster):
     on_cluster.settings["clusters"] = {
         "": {**LOCAL[""], "options": {**LOCAL[""]["options"], "memory_limit": 3 * 2**30}}
