@@ -1,0 +1,22 @@
+"""TPC-H: every answer of Dask, without measuring it: on one cluster whose workers stay.
+
+At a scale without stored answers DuckDB answers from the same files.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+pytestmark = [pytest.mark.tpch_correctness, pytest.mark.cluster("tpch_cluster")]
+
+
+@pytest.fixture(scope="module")
+def client(small_cluster):
+    with small_cluster.client() as client:
+        yield client
+
+
+@pytest.mark.parametrize("number", range(1, 23))
+def test_dask_results(query, ask, frames, read_dask, check, client, number):
+    """Dask's answer is the reference answer."""
+    check(client.compute(ask(frames, query, read_dask)).result())
