@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from coiled_runtime_cli.core.history import NO_TIME
+from coiled_runtime_cli.core.scale import Scale
 from coiled_runtime_cli.report.digest import KEY_PACKAGES
 from coiled_runtime_cli.report.encode import codes, column, script_json, values
 from coiled_runtime_cli.report.figures import bars, comparison
@@ -185,7 +186,7 @@ def catalogue(
         ],
         **_sessions(history, groups),
         "bundles": {each.name.removeprefix("c/"): {"rows": each.rows, "metrics": list(each.metrics)} for each in parts},
-        "tpch": {"sessions": _tpch_sessions(history)},
+        "tpch": _tpch_sessions(history),
         "baseline": baseline,
         "last": None if newest == NO_TIME else newest // 1000,
     }
@@ -199,10 +200,19 @@ def _runtime(view: RuntimeView) -> dict[str, Any]:
         "label": view.label,
         "rest": view.text.removeprefix(label).removeprefix(" · "),  # what tells it from others of its label
         "scale": view.scale,
+        "factor": _factor(view.scale),
         "python": view.python,
         "cluster": view.cluster,
         "host": view.host,
     }
+
+
+def _factor(scale: str | None) -> str | None:
+    """The scale factor of TPC-H at a scale."""
+    try:
+        return None if scale is None else f"{Scale.parse(scale).tpch_factor():g}"
+    except ValueError:  # a scale of another version, or of the predecessor
+        return None
 
 
 def _benchmarks(history: History, groups: Groups, hrefs: Mapping[int, str]) -> list[dict[str, Any]]:
@@ -261,16 +271,33 @@ def _sessions(history: History, groups: Groups) -> dict[str, Any]:
     }
 
 
-def _tpch_sessions(history: History) -> list[int]:
-    """Places, among the sessions with runs, of those that ran TPC-H."""
+def _tpch_sessions(history: History) -> dict[str, Any]:
+    """Places, among the sessions with runs, of those that ran TPC-H, and which versions each had of the engines."""
     runs = history.runs
+    engines = {each.engine for each in map(tpch, history.benchmarks) if each is not None}
     measures = np.array([tpch(each) is not None for each in history.benchmarks], np.bool_)
     if not len(runs) or not measures.any():
-        return []
-    found: list[int] = np.searchsorted(
-        np.unique(runs.session), np.unique(runs.session[measures[runs.benchmark]])
-    ).tolist()
-    return found
+        return {"sessions": [], "versions": [], "version": []}
+    rows = np.flatnonzero(measures[runs.benchmark])
+    present, last = np.unique(
+        runs.session[rows][::-1], return_index=True
+    )  # the last run has imported what they all need
+    places: list[int] = np.searchsorted(np.unique(runs.session), present).tolist()
+    known: dict[tuple[tuple[str, str], ...], int] = {}
+    version = [
+        known.setdefault(_versions(history, engines, int(runs.environment[rows[::-1][each]])), len(known))
+        for each in last.tolist()
+    ]
+    return {"sessions": places, "versions": [dict(each) for each in known], "version": version}
+
+
+def _versions(history: History, names: set[str], environment: int) -> tuple[tuple[str, str], ...]:
+    """The versions of packages, that of a module that was imported from elsewhere before what is installed."""
+    if environment < 0:
+        return ()
+    packages = sorted(history.environments[environment].packages, key=lambda each: each.imported)
+    found = {each.name: each.version or (each.commit or "")[:8] for each in packages if each.name in names}
+    return tuple(sorted((name, version) for name, version in found.items() if version))
 
 
 def _environments(history: History, indexes: NDArray[np.int32]) -> tuple[NDArray[np.int64], list[dict[str, Any]]]:

@@ -274,4 +274,34 @@ def test_the_catalogue_names_the_sessions_that_ran_tpch() -> None:
     groups = group(history)
     found = comparisons.catalogue(history, groups, (), (DURATION,), {})
     assert found["tpch"]["sessions"] == [0, 1]
+    assert len(found["tpch"]["version"]) == 2
     assert comparisons.has_tpch(history)
+
+
+@pytest.mark.parametrize(
+    ("scale", "factor"),
+    [("smoke", "0.01"), ("laptop", "1"), ("0.1", "0.1"), ("full", "1000"), ("large", None), (None, None)],
+)
+def test_a_runtime_says_which_scale_factor_of_tpch_its_scale_is(scale: str | None, factor: str | None) -> None:
+    history = a_history(ROWS, labels=LABELS)
+    sessions = tuple(dataclasses.replace(each, scale=scale) for each in history.sessions)
+    history = dataclasses.replace(history, sessions=sessions)
+    found = comparisons.catalogue(history, group(history), (), (DURATION,), {})
+    assert {each["factor"] for each in found["runtimes"]} == {factor}
+
+
+def test_engines_of_tpch_have_the_versions_of_their_sessions() -> None:
+    benchmarks = (a_benchmark("test_query_1", "tpch/test_dask.py"), a_benchmark("test_query_1", "tpch/test_duckdb.py"))
+    history = a_history(ROWS, labels=LABELS, benchmarks=benchmarks)
+    packages = (
+        Package(name="dask", version="2026.8.0"),
+        Package(name="duckdb", version="1.5.5"),
+        Package(name="dask", version="2026.8.0+3.gabc", imported=True),
+        Package(name="numpy", version="2.0"),
+    )
+    history = dataclasses.replace(
+        history, environments=tuple(dataclasses.replace(each, packages=packages) for each in history.environments)
+    )
+    found = comparisons.catalogue(history, group(history), (), (DURATION,), {})["tpch"]
+    assert found["versions"] == [{"dask": "2026.8.0+3.gabc", "duckdb": "1.5.5"}]
+    assert set(found["version"]) == {0}

@@ -271,8 +271,9 @@ def test_bars_show_medians_by_test_and_by_runtime(opened: Callable[..., Any], st
 def test_tpch_names_the_engines(opened: Callable[..., Any]) -> None:
     page = opened("tpch.html#base=duckdb")
     page.wait_for_selector("#relative .js-plotly-plot, #relative .main-svg")
-    assert page.locator(".answer-sentence").first.inner_text().startswith("dask takes")
-    assert page.locator("thead th").all_inner_texts() == ["Query", "dask", "duckdb"]
+    assert page.locator(".answer-sentence").first.inner_text().startswith("dask 2026.1.0 takes")
+    assert page.locator("thead th").all_inner_texts() == ["Query", "dask 2026.1.0", "duckdb"]
+    assert "at scale factor 0.01" in page.locator(".answer-note").inner_text()
 
 
 def test_a_change_without_an_interval_is_a_whole_dot(opened: Callable[..., Any]) -> None:

@@ -39,7 +39,8 @@
       this.result = main.querySelector("#result");
       this.loaded = new Map();
       this.turn = 0;
-      const measured = new Set(known.tpch.sessions);
+      const measured = new Map(known.tpch.sessions.map((each, index) => [each, known.tpch.versions[known.tpch.version[index]]]));
+      this.versions = measured;
       this.sessions = known.newestFirst.filter((each) => measured.has(each));
       this.engines = Array.from(new Set(known.benchmarks.filter((each) => each.tpch).map((each) => each.tpch.engine))).sort(
         (one, other) => (other === "dask") - (one === "dask") || one.localeCompare(other, "en"),
@@ -92,7 +93,7 @@
       }
     }
 
-    /* Scale -> engine -> query -> {values, runs, failed, last}. */
+    /* Scale factor -> engine -> query -> {values, runs, failed, last}; an engine's queries have the `versions` that answered them. */
     async answers(sessions, metric) {
       const { known } = this;
       const rows = await crt.runs.read(known, sessions, metric.key);
@@ -101,9 +102,12 @@
       for (const row of rows) {
         const query = known.benchmarks[row.benchmark].tpch;
         if (!query || row.profiled || row.outcome === "skipped") continue;
-        const scale = query.scale ?? known.runtimes[row.runtime].scale ?? "";
+        const runtime = known.runtimes[row.runtime];
+        const scale = query.scale ?? runtime.factor ?? runtime.scale ?? "";
         const engines = entry(scales, scale, () => new Map());
-        const queries = entry(engines, query.engine, () => new Map());
+        const queries = entry(engines, query.engine, () => Object.assign(new Map(), { versions: new Set() }));
+        const version = this.versions.get(row.session)?.[query.engine];
+        if (version) queries.versions.add(version);
         const cell = entry(queries, query.query, () => ({
           values: [], runs: 0, failed: 0, last: Infinity, lastFailed: false, href: known.benchmarks[row.benchmark].href,
         }));
@@ -137,13 +141,14 @@
       const cells = new Map(engines.map((each) => [each, scales.get(scale).get(each)]));
       const queries = Array.from(new Set(engines.flatMap((each) => Array.from(cells.get(each).keys())))).sort((one, other) => one - other);
       const reference = engines.includes(base) ? base : engines[0];
-      const facts = { metric, engines, cells, queries, reference, scale };
+      const titles = new Map(engines.map((each) => [each, title(each, cells.get(each).versions)]));
+      const facts = { metric, engines, cells, queries, reference, scale, titles };
       const absolute = crt.el("div", { class: "chart" });
       const relative = crt.el("div", { class: "chart" });
       const first = crt.date(this.known.sessions.started[sessions[sessions.length - 1]], false);
       const last = crt.date(this.known.sessions.started[sessions[0]], false);
       const note = [
-        `${queries.length} ${queries.length === 1 ? "query" : "queries"}${scale ? ` at scale ${scale}` : ""}, ${first === last ? last : `${first} to ${last}`}: medians of passed runs.`,
+        `${queries.length} ${queries.length === 1 ? "query" : "queries"}${scale ? ` at scale factor ${scale}` : ""}, ${first === last ? last : `${first} to ${last}`}: medians of passed runs.`,
         "A cross: its last run failed.",
         left > 0 ? `${left} older sessions are left out.` : "",
         "Engines may have run on different machines: see their runs before you judge.",
@@ -157,7 +162,7 @@
         ),
         block("absolute", `${metric.label} by query`, [absolute]),
       ];
-      if (engines.length > 1) blocks.push(block("relative", `Relative to ${reference}`, [relative]));
+      if (engines.length > 1) blocks.push(block("relative", `Relative to ${titles.get(reference)}`, [relative]));
       blocks.push(block("numbers", "The numbers", [this.table(facts)]));
       this.result.replaceChildren(...blocks);
       crt.table(this.result);
@@ -176,23 +181,25 @@
     }
 
     sentences(facts) {
-      const { engines, reference, metric } = facts;
+      const { engines, reference, metric, titles } = facts;
+      const other = titles.get(reference);
       const said = engines
         .filter((each) => each !== reference)
         .map((engine) => {
           const found = this.against(engine, facts);
           const queries = found && `${found.n} ${found.n === 1 ? "query" : "queries"}`;
-          if (!found) return `${engine} and ${reference} answered no query both.`;
+          const name = titles.get(engine);
+          if (!found) return `${name} and ${other} answered no query both.`;
           const many = times(found.ratio).replace("×", " times");
           const timed = metric.unit === "s";
-          const what = timed ? `takes ${many} as long as ${reference}` : `has ${many} the ${metric.label.toLowerCase()} of ${reference}`;
-          return `${engine} ${what} over ${queries}.`;
+          const what = timed ? `takes ${many} as long as ${other}` : `has ${many} the ${metric.label.toLowerCase()} of ${other}`;
+          return `${name} ${what} over ${queries}.`;
         });
-      return said.length ? said : [`${reference} is the only engine here.`];
+      return said.length ? said : [`${other} is the only engine here.`];
     }
 
     charts(facts, absolute, relative) {
-      const { metric, engines, cells, queries, reference } = facts;
+      const { metric, engines, cells, queries, reference, titles } = facts;
       const labels = queries.map((each) => `Q${each}`);
       const wide = absolute.clientWidth >= 600;
       const logarithmic = this.logarithmic.checked;
@@ -211,12 +218,12 @@
         });
         const text = (cell, query) =>
           [
-            `<b>${plain(engine)}</b>, query ${query}`,
+            `<b>${plain(titles.get(engine))}</b>, query ${query}`,
             cell && Number.isFinite(cell.median) ? `median ${plain(crt.format(cell.median, metric.key))}` : "no value",
             cell ? `${cell.runs} runs, ${cell.failed} failed` : "did not run",
           ].join("<br>");
         return {
-          name: plain(engine),
+          name: plain(titles.get(engine)),
           query: labels,
           median: mine.map((cell) => (cell && Number.isFinite(cell.median) ? cell.median / metric.scale : null)),
           hover: mine.map((cell, place) => text(cell, queries[place])),
@@ -255,8 +262,8 @@
       }
     }
 
-    table({ metric, engines, cells, queries, reference }) {
-      const heads = [crt.el("th", { scope: "col" }, "Query"), ...engines.map((each) => crt.el("th", { scope: "col", class: "number" }, each))];
+    table({ metric, engines, cells, queries, reference, titles }) {
+      const heads = [crt.el("th", { scope: "col" }, "Query"), ...engines.map((each) => crt.el("th", { scope: "col", class: "number" }, titles.get(each)))];
       const cellOf = (engine, query) => {
         const cell = cells.get(engine).get(query);
         if (!cell || !Number.isFinite(cell.median)) {
@@ -292,6 +299,12 @@
   function entry(map, key, make) {
     if (!map.has(key)) map.set(key, make());
     return map.get(key);
+  }
+
+  /* An engine and its version, where all runs had the same; of several their number. */
+  function title(engine, versions) {
+    if (!versions.size) return engine;
+    return versions.size === 1 ? `${engine} ${Array.from(versions)[0]}` : `${engine} (${versions.size} versions)`;
   }
 
   function times(ratio) {
