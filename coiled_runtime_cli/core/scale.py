@@ -101,6 +101,10 @@ class Sizing:
         """Bytes of a chunk: ``multiple`` times 128 MiB at full scale, 16 MiB at laptop and 4 MiB at smoke."""
         return max(8, int(_CHUNK.get(self.scale.name, _CHUNK["laptop"]) * multiple))
 
+    def chunk_share(self) -> float:
+        """Bytes of an ordinary chunk, as a part of those at full scale."""
+        return self.chunk() / _CHUNK["full"]
+
     def pause(self, seconds: float) -> float:
         """How long a task sleeps that slept ``seconds`` on the predecessor's cluster: a tenth, at smoke a hundredth."""
         return seconds * _PAUSE.get(self.scale.name, _PAUSE["laptop"])

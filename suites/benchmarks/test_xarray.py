@@ -119,7 +119,7 @@ def test_climatic_mean(xr, new_array, mean_of_values, small_client, sizing):
     """
     np = pytest.importorskip("numpy")
     # 200 MiB a chunk at full scale: (1, 1, 96, 21, 90, 144)
-    shrunk = (sizing.chunk() / 2**27) ** (1 / 3)
+    shrunk = sizing.chunk_share() ** (1 / 3)
     latitudes, levels, longitudes = (max(2, round(each * shrunk)) for each in (96, 90, 144))
     chunks = max(20, sizing.data(2) // (8 * latitudes * 21 * levels * longitudes))
     members = min(28, chunks // 10)

@@ -32,6 +32,7 @@ def test_chunks_and_pauses_grow_with_the_scale():
         smoke, laptop, full = (measure(sizing(name)) for name in NAMES)
         assert smoke < laptop < full
     assert sizing("full").chunk() == 128 * 2**20
+    assert [sizing(name).chunk_share() for name in NAMES] == [1 / 32, 1 / 8, 1.0]
     assert sizing("full").pause(2.0) == 2.0
     assert sizing("3").chunk() == sizing("laptop").chunk()
 
