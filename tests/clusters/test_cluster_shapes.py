@@ -23,6 +23,7 @@ PUBLISHED = [
     ("snowflake", 20, "m6i.xlarge"),
     ("from_csv_to_parquet", 10, "m6i.xlarge"),
     ("pytorch_optuna", 10, "g4dn.xlarge"),
+    ("tpch_cluster", 32, "m6i.xlarge"),
     ("test_work_stealing_on_scaling_up", 1, "t3.medium"),
     ("test_work_stealing_on_straggling_worker", 10, "t3.medium"),
     ("test_repeated_merge_spill", 20, "m6i.large"),
