@@ -7,12 +7,14 @@ itself, the check is one of plausibility.
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import glob
 import gzip
 import importlib.util
 import json
 import math
+import sys
 import threading
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -296,10 +298,13 @@ def measured(benchmark_time, test_run_benchmark):
 
 @contextmanager
 def own_memory(draft):
-    """Average and largest resident memory (bytes) while the block runs, as workers of Dask are measured."""
+    """Average and largest resident memory (bytes) while the block runs, as workers of Dask are measured.
+
+    Tests of a session share this process: what earlier ones hold no more is given back first.
+    """
     import psutil
 
-    gc.collect()
+    give_back()
     myself = psutil.Process()
     processes = [myself, *myself.children(recursive=True)]
     samples = [resident(processes)]
@@ -319,6 +324,15 @@ def own_memory(draft):
         samples.append(resident(processes))
         draft.average_memory = sum(samples) / len(samples)
         draft.peak_memory = max(samples)
+
+
+def give_back():
+    """Return memory that nothing uses to the system, as far as allocators can."""
+    gc.collect()
+    if "pyarrow" in sys.modules:
+        sys.modules["pyarrow"].default_memory_pool().release_unused()
+    with suppress(OSError, AttributeError):  # the C library of Linux alone has it
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def resident(processes):
