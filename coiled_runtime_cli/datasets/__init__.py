@@ -24,7 +24,7 @@ from coiled_runtime_cli.datasets.zarr import CUBE
 from coiled_runtime_cli.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Generator, Iterable, Mapping
     from pathlib import Path
 
     from coiled_runtime_cli.core.scale import Scale
@@ -105,7 +105,7 @@ def prepare(name: str, *, scale: Scale, cache: Path, progress: Callable[[float, 
         reader = {"s3": "s3fs", "gs": "gcsfs"}[remote.location.partition(":")[0]]
         _require(name, {"pyarrow": "pyarrow", reader: reader})
         return Dataset(name, remote.location, remote.files, None, None, dict(remote.storage_options))
-    _require(name, {"numpy": "numpy", "pyarrow": "pyarrow"})
+    _require(name, recipe.requires)
     stored = cached.obtain(recipe, recipe.parameters(scale), cache, progress or (lambda done, total: None))  # noqa: ARG005
     data = [each for each in stored.files if each.rows]
     return Dataset(
@@ -117,6 +117,32 @@ def prepare(name: str, *, scale: Scale, cache: Path, progress: Callable[[float, 
         generated=stored.generated,
         repaired=stored.repaired,
     )
+
+
+def recipes(chosen: Iterable[str] = ()) -> dict[str, Recipe]:
+    """The recipes of these names, or all, by name. Raises UsageError for an unknown name."""
+    return {name: _recipe(name) for name in dict.fromkeys(chosen)} or {name: _RECIPES[name] for name in names()}
+
+
+def make(
+    chosen: Iterable[str], *, scale: Scale, cache: Path, workers: int | None = None
+) -> Generator[cached.Event, None, None]:
+    """Have data sets below ``cache``, one event at a time, by ``workers`` processes (None: as many as it takes).
+
+    One that is remote at this scale is passed over. Raises as :func:`prepare` does, but for what can be told of one data set
+    alone: that is an event.
+    """
+    wanted = []
+    for recipe in recipes(chosen).values():
+        if scale.name == "full" and recipe.remote is not None:
+            continue
+        try:
+            _require(recipe.name, recipe.requires)
+        except MissingLibrary as error:
+            yield cached.Failed(recipe.name, error)
+        else:
+            wanted.append((recipe, recipe.parameters(scale)))
+    yield from cached.produce(wanted, cache, workers=workers)
 
 
 def _recipe(name: str) -> Recipe:

@@ -15,6 +15,7 @@ import pytest
 from coiled_runtime_cli import datasets
 from coiled_runtime_cli.core.scale import Scale
 from coiled_runtime_cli.datasets import cache as cached
+from coiled_runtime_cli.datasets import files
 from coiled_runtime_cli.errors import ToolError
 
 SMOKE = Scale.parse("smoke")
@@ -42,13 +43,29 @@ def contents(folder: Path) -> dict[str, str]:
     }
 
 
+@pytest.fixture(scope="module")
+def made_by_two(tmp_path_factory):
+    """Every data set, made by two processes at once; and why some are not there."""
+    cache = tmp_path_factory.mktemp("made by two")
+    missing = {}
+    for event in datasets.make((), scale=SMOKE, cache=cache, workers=2):
+        assert not isinstance(event, cached.Serial), event.reason
+        if isinstance(event, cached.Failed):
+            assert isinstance(event.error, datasets.MissingLibrary), event.error
+            missing[event.name] = event.error.message
+    return cache, missing
+
+
 @pytest.mark.parametrize("name", datasets.names())
-def test_the_same_seed_makes_the_same_bytes(tmp_path, name):
-    first = prepare(tmp_path / "one", name)
-    prepare(tmp_path / "two", name)
+def test_the_same_seed_makes_the_same_bytes_alone_and_shared_by_processes(tmp_path, made_by_two, name):
+    shared, missing = made_by_two
+    if name in missing:
+        pytest.skip(missing[name])
+    first = prepare(tmp_path, name)
     assert first.generated
     assert not first.repaired
-    assert contents(tmp_path / "one") == contents(tmp_path / "two")
+    folder = Path(first.location)
+    assert contents(folder) == contents(shared / folder.name)
 
 
 def test_a_second_call_generates_nothing_and_finds_the_same(tmp_path):
@@ -63,7 +80,7 @@ def test_a_second_call_generates_nothing_and_finds_the_same(tmp_path):
 
 def test_what_is_verified_is_not_read_again_until_it_changes(tmp_path, monkeypatch):
     data = prepare(tmp_path)
-    monkeypatch.setattr(cached, "_sha256", lambda path: pytest.fail(f"{path} was read again"))
+    monkeypatch.setattr(files, "sha256", lambda path: pytest.fail(f"{path} was read again"))
     assert datasets.prepare("spark_genomes", scale=SMOKE, cache=tmp_path).files == data.files
     monkeypatch.undo()
     Path(data.files[0]).write_bytes(b"PAR1")
@@ -236,7 +253,7 @@ def test_a_disk_that_fills_up_is_an_error_with_the_bytes_and_leaves_nothing(tmp_
 def test_a_disk_that_is_too_small_is_told_before_the_first_byte(tmp_path, monkeypatch):
     usage = type("Usage", (), {"free": 1000})
     monkeypatch.setattr(cached.shutil, "disk_usage", lambda _: usage)
-    monkeypatch.setattr(cached, "_generate", lambda *_: pytest.fail("began to write"))
+    monkeypatch.setattr(files, "made", lambda *_: pytest.fail("began to write"))
     with pytest.raises(ToolError, match="no space left"):
         prepare(tmp_path)
 
