@@ -62,6 +62,7 @@ _COMMANDS = {
     "build": _Command("build", "build", "Build the metapackage from its pins, and prove that it can be had."),
     "release": _Command("release", "app", "Release the metapackage: pins, version, checks, tag, feedstock, upload."),
     "bench": _Command("bench", "bench", "Run benchmarks, and store what they measure.", rest="--pytest-arg"),
+    "data": _Command("data", "app", "Look after the data sets that suites read: list, make, verify, prune."),
     "report": _Command("report", "report", "Draw the history as a site: what changed, every benchmark, comparisons."),
     "detect": _Command("detect", "app", "Find what got slower or faster, since when, and what moved."),
     "compare": _Command(

@@ -46,6 +46,8 @@ HEAVY = {
         "release pins --help",
         "sync --help",
         "sync push --help",
+        "data --help",
+        "data make --help",
         "db --help",
         "db query --help",
         "config show --help",
