@@ -221,6 +221,10 @@ class TestProbe(_Probing):
         # a candidate that cannot even be imported fails every test, and says so while they are collected
         return self._failed(told, _last_line(error.message)) if ended is not None and not ended.died else told
 
+    def _profiled(self, run: Run) -> str | None:
+        profiled = run.profiled and self._rules.metric != "failure"
+        return "the run was profiled: what it took says nothing" if profiled else None
+
     def _judged(
         self, begun: Probe, ready: Ready, runs: list[Run], environment: Environment | None, printed: str
     ) -> Probe:
@@ -249,13 +253,11 @@ class TestProbe(_Probing):
             if run.outcome == "crashed":  # who knows why: it is tried again
                 return replace(ended, message=message)
             return self._failed(ended, message)
-        wrong = _wrong_imports(ready, environment)
+        wrong = _wrong_imports(ready, environment) or self._profiled(run)
         if wrong is not None:
             return replace(begun, outcome="error", message=wrong)
         if self._rules.metric == "failure":
             return replace(begun, outcome="measured", value=1.0)
-        if run.profiled:
-            return replace(begun, outcome="error", message="the run was profiled: what it took says nothing")
         value = measuring.metric_value(run, self._rules.metric)
         own = next((each for each in run.metrics if each.name == self._rules.metric), None)
         if own is not None:

@@ -1,0 +1,333 @@
+"""Artefacts on real clusters: what is kept opens, what cannot be kept costs no run."""
+
+import asyncio
+import json
+import re
+import sys
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import pytest
+
+from coiled_runtime_cli.core.record import Benchmark, Warned
+from coiled_runtime_cli.core.settings import SessionSettings
+from coiled_runtime_cli.plugin import artifacts
+from coiled_runtime_cli.plugin.instruments import profile
+from coiled_runtime_cli.plugin.recorder import RunDraft
+
+LOCAL = {
+    "": {"kind": "local", "name": "local", "options": {"n_workers": 2, "threads_per_worker": 1, "memory_limit": 2**30}}
+}
+EVERYTHING = ("--performance-report", "--memray=all", "--py-spy=all", "--cluster-dump=always")
+
+
+@pytest.fixture
+def on_cluster(measured, tmp_path):
+    measured.settings |= {"clusters": LOCAL, "timeout": 240, "artifacts": str(tmp_path / "kept")}
+    return measured
+
+
+def path_of(url):
+    parts = urlsplit(url)
+    assert parts.scheme == "file"
+    return Path(unquote(parts.path))
+
+
+def warnings(done):
+    return [line.text for line in done.lines if isinstance(line, Warned)]
+
+
+def urls(run):
+    return [run.performance_report_url, run.cluster_dump_url, run.memray_profiles_url, run.py_spy_profiles_url]
+
+
+def check_all_open(run):
+    memray = pytest.importorskip("memray")
+    from distributed.cluster_dump import DumpArtefact
+
+    html = path_of(run.performance_report_url).read_text()
+    assert "sum of one" in html
+    assert "number of tasks" in html
+    assert not re.findall(r'<(?:script|link)[^>]+(?:src|href)="[^"]*bokeh', html), "Bokeh comes from the network"
+    dump = DumpArtefact.from_url(str(path_of(run.cluster_dump_url)))
+    assert len(dump.dump["workers"]) == 2
+    captures = path_of(run.memray_profiles_url)
+    assert sorted(each.name for each in captures.iterdir()) == [
+        "scheduler.memray",
+        "worker-0.memray",
+        "worker-1.memray",
+    ]
+    for each in captures.iterdir():
+        with memray.FileReader(each) as reader:
+            assert reader.metadata.total_allocations > 0
+    recordings = path_of(run.py_spy_profiles_url)
+    names = ["scheduler.speedscope.json", "worker-0.speedscope.json", "worker-1.speedscope.json"]
+    assert sorted(each.name for each in recordings.iterdir()) == names
+    for each in recordings.iterdir():
+        assert json.loads(each.read_text())["shared"]["frames"]
+
+
+def test_every_artefact_opens_and_the_row_says_where_it_is(on_cluster, tmp_path):
+    on_cluster.write(
+        "test_a.py",
+        """
+        import time
+        import pytest
+
+        def work(number):
+            deadline = time.monotonic() + 0.3
+            while time.monotonic() < deadline:
+                bytearray(100_000)
+            return number
+
+        @pytest.mark.parametrize("name", ["../a b/ü%2e?#"])
+        def test_works(small_client, name):
+            '''sum of one'''
+            assert small_client.gather(small_client.map(work, range(2))) == [0, 1]
+
+        def test_fails(small_client):
+            '''sum of one'''
+            assert small_client.gather(small_client.map(work, range(2))) == [1, 1]
+
+        def test_on_a_cluster_of_its_own(client):
+            '''sum of one'''
+            client.gather(client.map(work, range(2)))
+
+        def test_without_a_cluster(): ...
+        """,
+    )
+    done = on_cluster.run("test_a.py", *EVERYTHING)
+    assert warnings(done) == [], done.output
+    alone = done.runs["test_without_a_cluster"]
+    others = [run for name, run in done.runs.items() if name != "test_without_a_cluster"]
+    assert [each.outcome for each in others] == ["passed", "failed", "passed"]
+    for run in others:
+        assert run.profiled
+        check_all_open(run)
+    assert urls(alone) == [None] * 4
+    assert not alone.profiled
+    folders = list((tmp_path / "kept" / "the-session").iterdir())
+    assert len(folders) == 3
+    assert all(re.fullmatch(r"[A-Za-z0-9_.-]+", each.name) for each in folders)
+    assert not list((tmp_path / "kept").rglob("*.part*"))
+
+
+def test_without_a_flag_nothing_is_kept(on_cluster, tmp_path):
+    on_cluster.write("test_a.py", "def test_a(small_client): ...\n")
+    run = on_cluster.run("test_a.py").runs["test_a"]
+    assert run.outcome == "passed", run.failure
+    assert not run.profiled
+    assert urls(run) == [None] * 4
+    assert not (tmp_path / "kept").exists()
+
+
+def test_a_dump_of_what_fails_is_of_what_fails_alone_and_slows_nothing(on_cluster, tmp_path):
+    on_cluster.write(
+        "test_a.py",
+        """
+        import time
+        import pytest
+        def test_passes(small_client): ...
+        def test_skips(small_client): pytest.skip("not today")
+        def test_fails(small_client):
+            futures = small_client.map(lambda each: each, range(7))
+            small_client.gather(futures)
+            assert not futures
+        """,
+    )
+    done = on_cluster.run("test_a.py", "--cluster-dump=fail")
+    assert [name for name, run in done.runs.items() if run.cluster_dump_url] == ["test_fails"]
+    assert not any(run.profiled for run in done.runs.values())
+    from distributed.cluster_dump import DumpArtefact
+
+    dump = DumpArtefact.from_url(str(path_of(done.runs["test_fails"].cluster_dump_url)))
+    assert len(dump.dump["scheduler"]["tasks"]) == 7, "the state is that of the failure"
+
+
+def test_a_worker_that_dies_costs_its_own_profile_and_no_run(on_cluster):
+    on_cluster.write(
+        "test_a.py",
+        """
+        import os
+        def test_a(small_client):
+            victim = min(small_client.scheduler_info()["workers"])
+            future = small_client.submit(os._exit, 1, workers=[victim], allow_other_workers=False, retries=0)
+            small_client.submit(sum, [1, 2]).result()
+            while small_client.scheduler_info()["workers"].get(victim):
+                small_client.sync(__import__("asyncio").sleep, 0.05)
+        """,
+    )
+    done = on_cluster.run("test_a.py", *EVERYTHING)
+    run = done.runs["test_a"]
+    assert run.outcome == "passed", run.failure
+    assert run.performance_report_url
+    assert run.cluster_dump_url
+    for url in (run.memray_profiles_url, run.py_spy_profiles_url):
+        assert len(list(path_of(url).iterdir())) == 2  # of the scheduler, and of the worker that lived
+    told = " ".join(warnings(done))
+    assert "no profile of memray of a worker" in told
+    assert "no profile of py-spy of a worker" in told
+
+
+def test_a_scheduler_that_dies_costs_no_run_and_the_next_cluster_is_profiled(on_cluster):
+    on_cluster.write(
+        "test_a.py",
+        """
+        def test_a(small_client, small_cluster):
+            small_cluster.cluster.sync(small_cluster.cluster.scheduler.close)
+            while small_client.status == "running":
+                small_client.sync(__import__("asyncio").sleep, 0.05)
+        """,
+    )
+    on_cluster.write("test_b.py", "def test_b(small_client): small_client.submit(sum, [1]).result()\n")
+    done = on_cluster.run("test_a.py", "test_b.py", *EVERYTHING)
+    run = done.runs["test_a"]
+    assert "gone" in " ".join(warnings(done))
+    assert run.profiled
+    assert urls(run) == [None] * 4
+    after = done.runs["test_b"]
+    assert after.outcome == "passed", after.failure
+    assert all(urls(after))
+
+
+def test_a_place_that_takes_no_files_is_said_once_and_costs_no_run(on_cluster, tmp_path):
+    (tmp_path / "kept").write_text("a file, where a folder should be")
+    on_cluster.write("test_a.py", "def test_a(small_client): ...\ndef test_b(small_client): ...\n")
+    done = on_cluster.run("test_a.py", "--performance-report", "--memray=scheduler", "--cluster-dump=always")
+    assert [run.outcome for run in done.runs.values()] == ["passed", "passed"], done.output
+    assert all(urls(run) == [None] * 4 for run in done.runs.values())
+    assert len(set(warnings(done))) == len(warnings(done))
+    assert any(each.startswith("no cluster dump: ") for each in warnings(done))
+
+
+def test_workers_within_the_process_of_the_scheduler_are_profiled_once(on_cluster):
+    options = {"n_workers": 2, "threads_per_worker": 1, "memory_limit": 2**30, "processes": False}
+    on_cluster.settings["clusters"] = {"": {"kind": "local", "name": "local", "options": options}}
+    on_cluster.write("test_a.py", "def test_a(small_client): small_client.submit(sum, [1]).result()\n")
+    done = on_cluster.run("test_a.py", "--memray=all", "--py-spy=all")
+    run = done.runs["test_a"]
+    assert run.outcome == "passed", run.failure
+    assert warnings(done) == []
+    assert len(list(path_of(run.memray_profiles_url).iterdir())) == 1
+    assert len(list(path_of(run.py_spy_profiles_url).iterdir())) == 1
+
+
+@pytest.mark.parametrize(
+    ("flag", "module", "words"),
+    [("--memray=scheduler", "memray", "needs memray"), ("--performance-report", "bokeh", "needs bokeh")],
+)
+def test_a_library_that_is_missing_is_a_skip_that_names_what_installs_it(on_cluster, tmp_path, flag, module, words):
+    (tmp_path / "hides").mkdir()
+    (tmp_path / "hides" / "sitecustomize.py").write_text(f"import sys; sys.modules[{module!r}] = None\n")
+    on_cluster.write("test_a.py", "def test_a(benchmark_all): ...\n")
+    run = on_cluster.run("test_a.py", flag, environment={"PYTHONPATH": str(tmp_path / "hides")}).runs["test_a"]
+    assert run.outcome == "skipped"
+    assert words in run.failure
+    assert 'pip install "coiled-runtime-cli[profile]"' in run.failure
+
+
+def stand_in(tmp_path, monkeypatch, script):
+    program = tmp_path / "py-spy"
+    program.write_text(f"#!/bin/sh\n{script}\n")
+    program.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
+
+    async def both():
+        assert await profile.start_py_spy("a run") == {"began": True}
+        return await profile.stop_py_spy("a run")
+
+    return asyncio.run(both())
+
+
+def test_a_py_spy_that_may_not_look_says_what_it_needs(tmp_path, monkeypatch):
+    said = "echo 'Permission Denied: Try running again with elevated permissions' >&2; exit 1"
+    found = stand_in(tmp_path, monkeypatch, said)
+    assert "SYS_PTRACE" in found["trouble"]
+    assert stand_in(tmp_path, monkeypatch, "echo 'Error: no such process' >&2; exit 1") == {
+        "trouble": "Error: no such process"
+    }
+    assert stand_in(tmp_path, monkeypatch, "exit 0") == {"trouble": "py-spy recorded nothing"}
+
+
+def test_a_profiler_of_a_run_that_nobody_ended_makes_way_for_the_next():
+    pytest.importorskip("memray")
+    assert profile.start_memray("first") == {"began": True}
+    assert profile.start_memray("first") == {"shared": True}
+    assert profile.start_memray("second") == {"began": True}
+    assert "gone" in profile.stop_memray("first")["trouble"]
+    ended = profile.stop_memray("second")
+    assert ended["size"] == Path(ended["path"]).stat().st_size > 0
+    profile.forget(ended["path"])
+    assert not Path(ended["path"]).parent.exists()
+
+
+# Below a URL
+
+
+def a_draft(settings):
+    draft = RunDraft(
+        "01a21af0-0000-7000-8000-0123456789ab", Benchmark(path="a.py", name="test_a[x/y]", originalname="a")
+    )
+    keep = artifacts.Keep(artifacts.folder_of(settings, draft), lambda text: None)
+    for name in ("performance-report.html", "memray/scheduler.memray"):
+        with keep.file(name) as path:
+            path.write_text(name)
+    draft.performance_report_url = keep.url("performance-report.html")
+    draft.memray_profiles_url = keep.url("memray/")
+    draft.cluster_dump_url = "https://elsewhere/dump"
+    return draft
+
+
+def settings_for(tmp_path, url):
+    return SessionSettings(
+        session="s", folder="f", suites="s", data="d", artifacts=str(tmp_path / "ü kept"), artifacts_url=url
+    )
+
+
+def test_what_is_uploaded_is_below_the_url_and_no_longer_here(tmp_path):
+    fsspec = pytest.importorskip("fsspec")
+    settings = settings_for(tmp_path, "memory://bucket/pre fix/")
+    draft = a_draft(settings)
+    assert artifacts.deliver(settings, draft, seconds=30) is None
+    base = "memory://bucket/pre fix/s/test_a-x-y-0123456789ab"
+    assert draft.performance_report_url == f"{base}/performance-report.html"
+    assert draft.memray_profiles_url == f"{base}/memray/"
+    assert draft.cluster_dump_url == "https://elsewhere/dump"
+    with fsspec.open(f"{base}/memray/scheduler.memray", "rt") as stream:
+        assert stream.read() == "memray/scheduler.memray"
+    assert not (tmp_path / "ü kept").exists()
+
+
+@pytest.mark.parametrize("url", ["no-such-protocol://bucket/x", "file:///dev/null/x"])
+def test_an_upload_that_fails_is_told_and_leaves_the_files_here(tmp_path, url):
+    settings = settings_for(tmp_path, url)
+    draft = a_draft(settings)
+    trouble = artifacts.deliver(settings, draft, seconds=30)
+    assert url in trouble
+    assert path_of(draft.performance_report_url).read_text() == "performance-report.html"
+    assert (path_of(draft.memray_profiles_url) / "scheduler.memray").exists()
+
+
+def test_a_store_that_never_answers_is_not_waited_for(tmp_path, monkeypatch):
+    import threading
+
+    waits = threading.Event()
+    monkeypatch.setattr(artifacts, "_put", lambda folder, target: waits.wait(60))
+    settings = settings_for(tmp_path, "memory://bucket")
+    draft = a_draft(settings)
+    assert "not done within 0 s" in artifacts.deliver(settings, draft, seconds=0.05)
+    assert path_of(draft.performance_report_url).exists()
+    waits.set()
+
+
+def test_a_file_that_could_not_be_written_whole_is_not_there(tmp_path):
+    keep = artifacts.Keep(tmp_path / "run", lambda text: None)
+
+    def half():
+        with keep.file("memray/scheduler.memray") as path:
+            path.write_text("half")
+            raise OSError("no space left on device")
+
+    with pytest.raises(OSError, match="no space"):
+        half()
+    assert list(tmp_path.rglob("*")) in ([], [tmp_path / "run"])
