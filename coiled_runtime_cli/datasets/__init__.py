@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from coiled_runtime_cli.core.nearest import unknown
 from coiled_runtime_cli.datasets import cache as cached
+from coiled_runtime_cli.datasets.arxiv import ARXIV
+from coiled_runtime_cli.datasets.citibike import CITIBIKE
 from coiled_runtime_cli.datasets.gdelt import GDELT
 from coiled_runtime_cli.datasets.genomes import SPARK_GENOMES
 from coiled_runtime_cli.datasets.h2o import H2O_GROUPBY, H2O_GROUPBY_CSV, H2O_JOIN, H2O_JOIN_CSV
@@ -17,9 +19,9 @@ from coiled_runtime_cli.datasets.pictures import LANDSAT, NUCLEI, SENTINEL2
 from coiled_runtime_cli.datasets.recipe import MissingLibrary as MissingLibrary
 from coiled_runtime_cli.datasets.ride_hailing import UBER_LYFT
 from coiled_runtime_cli.datasets.taxi import NYC_TAXI, NYC_TAXI_CSV
+from coiled_runtime_cli.datasets.tpch import TPCH
 from coiled_runtime_cli.datasets.water import NATIONAL_WATER_MODEL, SEA_ICE
 from coiled_runtime_cli.datasets.weather import CMIP6_HEIGHT, ERA5, ERA5_SURFACE, PRECIPITATION
-from coiled_runtime_cli.datasets.tpch import TPCH
 from coiled_runtime_cli.datasets.zarr import CUBE
 from coiled_runtime_cli.errors import UsageError
 
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
 _RECIPES = {
     each.name: each
     for each in (
+        ARXIV, CITIBIKE,
         CMIP6_HEIGHT, CUBE, ERA5, ERA5_SURFACE, GDELT, H2O_GROUPBY, H2O_GROUPBY_CSV, H2O_JOIN, H2O_JOIN_CSV, LANDSAT,
         NATIONAL_WATER_MODEL, NEX_GDDP, NUCLEI, NYC_TAXI, NYC_TAXI_CSV, OOKLA_HIVE, OOKLA_SINGLE, PRECIPITATION,
         SEA_ICE, SENTINEL2, SPARK_GENOMES, TPCH, UBER_LYFT,
