@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 import shutil
 import tempfile
@@ -182,10 +183,10 @@ def _scales(recipe: Recipe, key: str) -> tuple[str, ...]:
 def _size(folder: Path) -> int:
     """Bytes below a folder; what vanishes meanwhile counts as nothing."""
     total = 0
-    for each in folder.rglob("*"):
-        with contextlib.suppress(OSError):
-            if not each.is_symlink() and each.is_file():
-                total += each.stat().st_size
+    for parent, _, names in os.walk(folder):  # passes over what it cannot open
+        for name in names:
+            with contextlib.suppress(OSError):
+                total += Path(parent, name).lstat().st_size
     return total
 
 
