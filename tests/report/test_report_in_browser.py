@@ -412,3 +412,25 @@ def test_every_page_is_accessible_and_fits(name: str, width: int, scheme: str, v
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     headings = page.eval_on_selector_all("h1", "all => all.length")
     assert headings == 1
+
+
+def test_artefacts_are_links_where_the_page_may_open_them(visit: Any, new_story: Any, tmp_path: Path) -> None:
+    story = new_story()
+    kept = {
+        "performance_report_url": "file:///home/me/a%20b/performance-report.html",
+        "cluster_dump_url": "https://example.org/dump",
+        "memray_profiles_url": "s3://team/kept/memray/",
+        "py_spy_profiles_url": "javascript:alert(1)",
+    }
+    for day in range(3):
+        story.session(day, {"test_read": {"duration": 1.0, "profiled": True, **kept}})
+    build(story.history(tmp_path / "a.db"), tmp_path / "site", Options())
+    page = visit().goto(benchmark(tmp_path / "site"))
+    page.click("#runs summary")
+    page.click("#runs-table tr:has-text('profiled') button >> nth=0")
+    page.wait_for_selector("#run li")
+    links = page.evaluate("[...document.querySelectorAll('#run li a')].map((each) => each.getAttribute('href'))")
+    assert set(links) == {kept["performance_report_url"], kept["cluster_dump_url"]}
+    text = page.inner_text("#run")
+    assert "profiled, so no part of any level" in text
+    assert all(url in text for url in kept.values())
