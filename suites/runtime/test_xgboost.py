@@ -10,10 +10,11 @@ INPUTS, ROUNDS = 100, 5
 
 
 @pytest.fixture
-def regression(timeseries, sizing, scratch_url, small_client):
+def regression(timeseries, sizing, scale, scratch_url, small_client):
     """Parquet of random columns, ten of which make the target; written before the clock runs."""
     pytest.importorskip("xgboost", reason='needs xgboost: pip install "coiled-runtime-cli[ml]"')
-    frame = timeseries(sizing.data(0.25), sizing.chunk(), INPUTS)
+    # XGBoost keeps its own copies, and a small worker is half full of libraries
+    frame = timeseries(sizing.data({"full": 0.4}.get(scale.name, 0.1)), sizing.chunk(), INPUTS)
     weights = {f"float-{number}": 10 - number for number in range(10)}
 
     def with_target(part):

@@ -40,7 +40,7 @@ def test_hpo(samples, scale, record_metric, small_client):
     from optuna_integration.dask import DaskStorage
 
     inputs, classes = samples
-    trials = scale.count(smoke=2, laptop=12, full=200)
+    trials = scale.count(smoke=2, laptop=6, full=200)
 
     def accuracy(trial, inputs, classes):
         """Share of right answers, on average of three folds."""
