@@ -33,8 +33,8 @@ Block: TypeAlias = "AbstractContextManager[None]"
 #: Names of the clusters that have run a test.
 _USED: set[str] = set()
 
-#: How many tests had failed when each cluster ran its last one.
-_FAILURES: dict[str, int] = {}
+#: How many tests had failed when each cluster ran its last one, and how many workers that found.
+_LAST: dict[str, tuple[int, int]] = {}
 
 #: Modules that a worker imports with its first task; a fresh worker does so before the measured block.
 _WARM = ("numpy", "pandas", "pyarrow", "pyarrow.parquet", "dask.array", "dask.dataframe", "xarray", "zarr", "sklearn")
@@ -515,10 +515,9 @@ def small_client(
             f"the cluster {small_cluster.name} of this module has died; the next module gets a new one", pytrace=False
         )
     with small_cluster.client() as client:
-        failures = request.session.testsfailed
-        in_order = _settings.scale == "smoke" and _FAILURES.get(small_cluster.name) == failures and _is_idle(client)
-        _FAILURES[small_cluster.name] = failures
-        _freshen(small_cluster, client, keep=in_order)
+        now = (request.session.testsfailed, _idle_workers(client) if _settings.scale == "smoke" else 0)
+        _freshen(small_cluster, client, keep=_LAST.get(small_cluster.name) == now)
+        _LAST[small_cluster.name] = (now[0], len(client.nthreads()))
         if _settings.watched:  # these workers may be newer than the cluster
             _check_identity(client, _settings)
         _measure_call(test_run_benchmark, small_cluster, upload_cluster_dump(client), benchmark_all(client))
@@ -533,21 +532,23 @@ def _measure_call(draft: RunDraft | None, cluster: RunningCluster, *blocks: Bloc
         draft.call_blocks.extend(blocks)
 
 
-def _is_idle(client: Client) -> bool:
-    """Whether no task is left on the cluster, or soon is not: those of an earlier client go when it does."""
+def _idle_workers(client: Client) -> int:
+    """How many workers there are with nothing left to do; 0 where tasks are left: those of an earlier client go when it does."""
     import time
 
     from coiled_runtime_cli.plugin.instruments import ANSWER_TIMEOUT
 
-    def tasks(dask_scheduler: Any) -> int:
-        return len(dask_scheduler.tasks)
+    def state(dask_scheduler: Any) -> tuple[int, int]:
+        return len(dask_scheduler.tasks), len(dask_scheduler.workers)
 
     deadline = time.monotonic() + 2.0
-    while client.run_on_scheduler(tasks, callback_timeout=ANSWER_TIMEOUT):
+    while True:
+        tasks, workers = client.run_on_scheduler(state, callback_timeout=ANSWER_TIMEOUT)
+        if not tasks:
+            return int(workers)
         if time.monotonic() > deadline:
-            return False
+            return 0
         time.sleep(0.05)
-    return True
 
 
 def _freshen(cluster: RunningCluster, client: Client, *, keep: bool = False) -> None:

@@ -322,8 +322,14 @@ def test_workers_are_kept_at_smoke_scale_until_a_test_fails(on_cluster, scale, s
             look(small_client)
             assert (seen[0] == seen[1]) is SAME
 
+        def test_that_takes_workers_away(small_client, small_cluster):
+            small_cluster.cluster.scale(0)
+            while small_client.nthreads():
+                pass
+
         def test_third(small_client):
             look(small_client)
+            assert len(seen[2]) == 2
             raise AssertionError("on purpose")
 
         def test_fourth(small_client):
@@ -333,7 +339,8 @@ def test_workers_are_kept_at_smoke_scale_until_a_test_fails(on_cluster, scale, s
     )
     done = on_cluster.run("test_kept.py")
     assert {name: run.outcome for name, run in done.runs.items()} == {
-        "test_first": "passed", "test_second": "passed", "test_third": "failed", "test_fourth": "passed",
+        "test_first": "passed", "test_second": "passed", "test_that_takes_workers_away": "passed",
+        "test_third": "failed", "test_fourth": "passed",
     }, done.output  # fmt: skip
 
 
