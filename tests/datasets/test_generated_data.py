@@ -223,7 +223,7 @@ def test_full_scale_points_at_the_real_data_and_touches_nothing(tmp_path, monkey
     full = Scale.parse("full")
     real = [name for name in datasets.names() if datasets.describe(name, full).location is not None]
     assert {"nyc_taxi", "spark_genomes", "era5", "uber_lyft"} <= set(real)
-    assert {"h2o_groupby", "zarr_cube"}.isdisjoint(real)
+    assert {"h2o_join", "zarr_cube"}.isdisjoint(real)
     for name in real:
         data = datasets.prepare(name, scale=full, cache=tmp_path / "cache")
         assert data.location.startswith(("s3://", "gs://"))
