@@ -6,57 +6,129 @@ import pytest
 
 pytestmark = [pytest.mark.cluster("small_cluster", by_memory=True), pytest.mark.shuffle_p2p]
 
+#: Different keys for each row of the table that is looked up: few rows meet, as they did at the predecessor's size.
+KINDS = 20
 
-#: Different keys of a table to join.
-KINDS = 1_000_000
+
+@pytest.fixture
+def wide(timeseries, sizing, scale):
+    """``wide(ratio, seed)``: a hundred floats, so many times the memory at full scale.
+
+    Elsewhere it is less: on two processors a hundred columns take minutes where a machine of the cloud takes seconds.
+    """
+    part = scale.pick(smoke=0.3, laptop=0.1, full=1)
+    return lambda ratio, seed=42: timeseries(sizing.data(ratio * part), sizing.chunk(0.52), 100, seed=seed)
 
 
-def keyed(frame):
-    """The frame with a ``key`` of :data:`KINDS` different numbers, each as likely."""
-    return frame.assign(key=(frame["float-0"].abs() * KINDS).astype("int64"))
+def keyed(frame, kinds):
+    """The frame with a ``key`` of ``kinds`` different numbers, each as likely."""
+    return frame.assign(key=((frame["float-0"] + 1) / 2 * kinds).astype("int64"))
 
 
 def rows_of(frame):
     """How many rows there are: every partition has as many."""
-    return frame.npartitions * len(frame.get_partition(0))
+    return frame.npartitions * len(frame.get_partition(0).compute(scheduler="synchronous"))
+
+
+def count(frame):
+    """Rows of each partition; all columns arrive where they are counted, or most would not even be made."""
+    return frame.map_partitions(len).compute()
+
+
+def by_chance(expected):
+    """Rows that meet do so by chance: their number varies as its square root."""
+    return pytest.approx(expected, abs=6 * expected**0.5 + 6)
+
+
+@pytest.fixture
+def two_big(wide, memory_multiplier):
+    """Two tables of a hundred floats with a key of many values, and how many rows meet."""
+    left, right = (wide(memory_multiplier, seed) for seed in (1, 2))
+    rows = rows_of(left)
+    return keyed(left, KINDS * rows), keyed(right, KINDS * rows), rows / KINDS
 
 
 @pytest.mark.max_threads(40)
-def test_join_big(timeseries, small_client, sizing, memory_multiplier):
+@pytest.mark.parametrize(
+    "memory_multiplier",
+    [pytest.param(each, marks=pytest.mark.formerly(f"test_join_big[{each}-p2p]"), id=str(each)) for each in (0.1, 1)],
+    indirect=True,
+)
+def test_join_big(two_big, small_client):
     """Merge two wide tables on a key of many values."""
-    size = sizing.data(0.5 * memory_multiplier)
-    left, right = (keyed(timeseries(size, sizing.chunk(0.43), 40, kinds=(float, int), seed=seed)) for seed in (1, 2))
-    expected = rows_of(left) * rows_of(right) / KINDS
-    found = left.merge(right, on="key", how="inner").map_partitions(len).compute().sum()
-    # Pairs meet by chance: their number varies as its square root.
-    assert found == pytest.approx(expected, abs=6 * expected**0.5 + 6)
+    left, right, expected = two_big
+    assert count(left.merge(right, on="key", how="inner")).sum() == by_chance(expected)
 
 
-def test_join_big_small(timeseries, small_client, sizing, shuffle_method):
-    """Merge a table as large as the memory with a small one of pandas, which has every second key."""
-    import pandas as pd
+@pytest.fixture
+def big_and_small(timeseries, sizing, scale):
+    """A table as large as the memory (elsewhere than at full scale half), a small one of pandas, and how many rows meet.
 
-    left = keyed(timeseries(sizing.data(0.8), sizing.chunk(0.43), 40, kinds=(float, int), seed=1))
-    right = pd.DataFrame({"key": range(0, KINDS, 2), "value": 1.0})
-    found = left.merge(right, on="key", how="inner")["value"].sum().compute()
-    assert found == pytest.approx(rows_of(left) / 2, rel=0.05)
+    The small one is an 800th as large as the memory, and has every 20th key.
+    """
+    big = timeseries(sizing.data(scale.pick(smoke=0.5, laptop=0.5, full=1)), sizing.chunk(0.52), 100, seed=1)
+    rows = rows_of(big)
+    small = timeseries(sizing.data(1 / 800), sizing.data(1 / 1600), 100, seed=2).compute(scheduler="synchronous")
+    small["key"] = range(0, KINDS * len(small), KINDS)
+    return keyed(big, KINDS * len(small)), small, rows / KINDS
 
 
-@pytest.mark.parametrize("persist", [True, False], ids=["persist", "lazy"])
-def test_set_index(timeseries, small_client, sizing, memory_multiplier, persist):
+@pytest.mark.parametrize(
+    "shuffle_method",
+    [
+        pytest.param("tasks", marks=pytest.mark.formerly("test_join_big_small[1-tasks]", "test_join_big_small[1]")),
+        pytest.param("p2p", marks=pytest.mark.formerly("test_join_big_small[1-p2p]")),
+    ],
+    indirect=True,
+)
+def test_join_big_small(big_and_small, small_client, shuffle_method):
+    """Merge a table as large as the memory with a small one of pandas."""
+    big, small, expected = big_and_small
+    assert count(big.merge(small, on="key", how="inner")).sum() == by_chance(expected)
+
+
+@pytest.fixture
+def unsorted(wide, memory_multiplier):
+    """A table of a hundred random floats, and its number of rows."""
+    frame = wide(memory_multiplier)
+    return frame, rows_of(frame)
+
+
+@pytest.mark.parametrize(
+    ("memory_multiplier", "persist"),
+    [
+        pytest.param(
+            multiplier,
+            persist,
+            id=f"{multiplier}-{'persist' if persist else 'lazy'}",
+            marks=pytest.mark.formerly(
+                f"test_set_index[{multiplier}-{persist}]", f"test_set_index[{multiplier}-p2p-{persist}]"
+            ),
+        )
+        for multiplier in (0.1, 1)
+        for persist in (True, False)
+    ],
+    indirect=["memory_multiplier"],
+)
+def test_set_index(unsorted, small_client, persist):
     """Sort a table by a random column."""
-    import dask
+    import pandas as pd
+    from distributed import wait
 
-    frame = timeseries(sizing.data(0.5 * memory_multiplier), sizing.chunk(0.43), 20, kinds=(float, int))
+    def summarise(part):
+        ends = {"low": [part.index.min()], "high": [part.index.max()]}
+        return pd.DataFrame({"rows": [len(part)], "sorted": [part.index.is_monotonic_increasing], **ends})
+
+    frame, rows = unsorted
     if persist:
         frame = frame.persist()
-    rows = rows_of(frame)
-    indexed = frame.set_index("float-0")
-    parts = indexed.map_partitions(lambda part: part.index.is_monotonic_increasing, meta=("sorted", bool))
-    sizes = indexed.map_partitions(len)
-    ordered, lengths = dask.compute(parts, sizes)
-    assert ordered.all()
-    assert lengths.sum() == rows
+        wait(frame)  # to go on at once never ends with Dask 2026.8: the scheduler forgets what is persisted
+    meta = {"rows": "int64", "sorted": "bool", "low": "float64", "high": "float64"}
+    found = frame.set_index("float-0").map_partitions(summarise, meta=meta).compute()
+    assert found["rows"].sum() == rows
+    assert found["sorted"].all()
+    found = found[found["rows"] > 0]
+    assert (found["high"].iloc[:-1].to_numpy() <= found["low"].iloc[1:].to_numpy()).all()
 
 
 @pytest.fixture(scope="module")
@@ -66,11 +138,10 @@ def rides(dd, dataset):
     return list(data.files), data.storage_options, data.rows
 
 
-def test_set_index_on_uber_lyft(dd, rides, small_client, shuffle_method):
+@pytest.mark.client("uber_lyft_large")
+def test_set_index_on_uber_lyft(dd, rides, client, shuffle_method):
     """Sort ride-hailing trips by where they began: a few places have most of them."""
     paths, options, expected = rides
-    frame = dd.read_parquet(paths, columns=["PULocationID", "trip_miles", "tips"], storage_options=options)
-    indexed = frame.set_index("PULocationID")
-    found = indexed.map_partitions(len).compute().sum()
+    found = count(dd.read_parquet(paths, storage_options=options).set_index("PULocationID")).sum()
     assert expected is None or found == expected
     assert found > 0
