@@ -22,8 +22,13 @@ def test_single_future(small_client, scale):
 
 
 @pytest.mark.max_threads(50)
-@pytest.mark.formerly("test_large_map")
-@pytest.mark.parametrize("rootish", [True, False], ids=["rootish", "non-rootish"])
+@pytest.mark.parametrize(
+    "rootish",
+    [
+        pytest.param(True, id="rootish", marks=pytest.mark.formerly("test_large_map")),
+        pytest.param(False, id="non-rootish"),
+    ],
+)
 def test_large_map(small_client, scale, rootish):
     """Many trivial tasks, alone or below a few that they share."""
     count = scale.count(smoke=2_000, laptop=20_000, full=100_000)

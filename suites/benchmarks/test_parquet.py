@@ -23,6 +23,7 @@ ZONE = 132  # JFK airport
 WIDE_SAMPLE = ["name-0", "price-0", "id-0", "cat-0"]
 #: A local file comes from memory in an instant: at laptop scale it is fetched this often.
 LAPTOP_ROUNDS = {"fsspec": 30, "pyarrow": 4, "pandas": 2, "dask": 4}
+OBJECT_STORE = ("s3fs", "boto3", "pandas+boto3")
 
 
 @dataclass(frozen=True)
@@ -187,13 +188,14 @@ def single(dd, dataset):
     return Input(path, data.storage_options, len(tests), (system.size(inner), sum(tests.to_numpy().tolist())))
 
 
-@pytest.fixture(params=["pandas", "pyarrow", "fsspec", "dask", "s3fs", "boto3"])
+@pytest.fixture(params=["pandas", "pyarrow", "fsspec", "dask", *OBJECT_STORE])
 def kind(request, single):
     """How the file is fetched."""
-    if request.param in ("s3fs", "boto3"):
+    if request.param in OBJECT_STORE:
         if not single.paths.startswith("s3://"):
             pytest.skip(f"{request.param} reads from S3 and the data are local: use --scale full")
-        pytest.importorskip(request.param, reason=f"needs {request.param}: pip install {request.param}")
+        library = request.param.rpartition("+")[2]
+        pytest.importorskip(library, reason=f"needs {library}: pip install {library}")
     return request.param
 
 
@@ -232,12 +234,24 @@ def fetcher(kind):
         body = boto3.client("s3").get_object(Bucket=bucket, Key=key)["Body"]
         return len(body.read()), None, None
 
+    def with_pandas_and_boto3(path, options):
+        import io
+
+        import boto3
+        import pandas as pd
+
+        _, _, bucket, key = path.split("/", maxsplit=3)
+        body = boto3.client("s3").get_object(Bucket=bucket, Key=key)["Body"]
+        frame = pd.read_parquet(io.BytesIO(body.read()), engine="pyarrow")
+        return None, len(frame), int(frame["tests"].sum())
+
     return {
         "pandas": with_pandas,
         "pyarrow": with_pyarrow,
         "fsspec": with_fsspec,
         "s3fs": with_s3fs,
         "boto3": with_boto3,
+        "pandas+boto3": with_pandas_and_boto3,
     }[kind]
 
 
@@ -288,6 +302,7 @@ def taxi(dd, dataset):
     return Input(paths_of(data), data.storage_options, data.rows, expected)
 
 
+@pytest.mark.formerly("runtime/test_coiled.py::test_quickstart_parquet")
 def test_quickstart_parquet(dd, taxi, small_client):
     """The mean tip by number of passengers."""
     # Not persisted first, as it once was: that fails for a bare read_parquet with columns (dask/dask#12488).

@@ -10,9 +10,10 @@ pytestmark = pytest.mark.cluster("small_cluster")
 
 
 @pytest.mark.max_threads(50)
-def test_trivial_workload_should_not_cause_work_stealing(small_client, scale):
+def test_trivial_workload_should_not_cause_work_stealing(small_client, sizing, scale):
     """Many tasks that do nothing, all on one input: to move them costs more than to do them."""
-    root = small_client.submit(lambda: bytes(2**20), pure=False)
+    size = sizing.chunk(1 / 128)  # 1 MiB at full scale
+    root = small_client.submit(lambda: bytes(size), pure=False)
     count = scale.count(smoke=1_000, laptop=10_000, full=10_000)
     futures = small_client.map(lambda _data, index: index, [root] * count, range(count), pure=False)
     assert small_client.gather(futures) == list(range(count))
@@ -33,8 +34,16 @@ def test_work_stealing_on_inhomogeneous_workload(small_client, scale):
     assert found == list(range(len(delays)))
 
 
+@pytest.fixture
+def elastic(client):
+    """A client on a cluster that can grow."""
+    if not hasattr(client.cluster, "scale"):
+        pytest.skip("this cluster cannot be given more workers: crt bench --cluster local")
+    return client
+
+
 @pytest.mark.client("test_work_stealing_on_scaling_up")
-def test_work_stealing_on_scaling_up(da, client, scale):
+def test_work_stealing_on_scaling_up(da, elastic, scale):
     """Two overlapping maps over a cluster of which most workers come late."""
     seconds = scale.pick(smoke=0.01, laptop=0.1, full=5)
     edge = scale.count(smoke=10, laptop=20, full=30)
@@ -45,11 +54,10 @@ def test_work_stealing_on_scaling_up(da, client, scale):
 
     array = da.zeros((edge, edge, edge), chunks=5)
     array = array.map_overlap(slowly, depth=1, boundary="none").map_overlap(slowly, depth=1, boundary="none")
-    workers = len(client.nthreads())
-    future = client.compute(array.sum())
+    workers = len(elastic.nthreads())
+    future = elastic.compute(array.sum())
     time.sleep(scale.pick(smoke=0.2, laptop=2, full=16))
-    if client.cluster is not None and hasattr(client.cluster, "scale"):
-        client.cluster.scale(workers + scale.count(smoke=1, laptop=2, full=19))
+    elastic.cluster.scale(workers + scale.count(smoke=1, laptop=2, full=19))
     assert future.result() == 2 * edge**3
 
 
