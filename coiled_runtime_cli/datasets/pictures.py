@@ -73,7 +73,7 @@ def _sentinel(parameters: Parameters) -> tuple[Variable, ...]:
 def _landsat_parameters(scale: Scale) -> Parameters:
     return {
         "tiles": 4,
-        "scenes": scale.count(smoke=5, laptop=24, full=80),
+        "scenes": scale.count(smoke=3, laptop=12, full=80),
         "edge": steady(scale, smoke=48, laptop=384, full=7_680),
         "chunk": steady(scale, smoke=48, laptop=192, full=1_920),
     }
@@ -136,7 +136,7 @@ def _landsat(parameters: Parameters) -> tuple[Variable, ...]:
 
 def _nuclei_parameters(scale: Scale) -> Parameters:
     return {
-        "images": scale.count(smoke=4, laptop=40, full=200),
+        "images": scale.count(smoke=2, laptop=10, full=200),
         "y": steady(scale, smoke=88, laptop=264, full=520),
         "x": steady(scale, smoke=132, laptop=352, full=696),
         "images_a_chunk": 1,
@@ -151,7 +151,7 @@ def _nuclei(parameters: Parameters) -> tuple[Variable, ...]:
     down, across = height // _CELL, width // _CELL
 
     def planted(image: int) -> int:
-        return down * across - (7 * image) % max(1, down * across // 4)
+        return down * across - (7 * image) % max(2, down * across // 4)
 
     def picture(random: Any, start: tuple[int, ...], lengths: tuple[int, ...]) -> Any:
         import numpy as np

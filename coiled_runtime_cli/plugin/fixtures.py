@@ -710,12 +710,16 @@ def s3_url(scratch_url: str) -> str:
 
 @pytest.fixture(params=["uncompressible", "compressible"])
 def new_array(request: pytest.FixtureRequest) -> Callable[..., Any]:
-    """``new_array(shape, chunks="auto")``: seeded random floats; the compressible ones shrink to about 42 % in storage."""
+    """``new_array(shape, chunks="auto")``: seeded random floats; the compressible ones shrink to about 42 % in storage.
+
+    Each call has a seed of its own, the same in every run: two arrays of one seed and shape would be computed once.
+    """
     kind = request.param
+    seeds = itertools.count()
 
     def make(shape: tuple[int, ...], chunks: Any = "auto") -> Any:
         da = pytest.importorskip("dask.array", reason='arrays need NumPy: pip install "dask[array]"')
-        array = da.random.default_rng(0).random(shape, chunks=chunks)
+        array = da.random.default_rng(next(seeds)).random(shape, chunks=chunks)
         return array.map_blocks(_zero_every_second, dtype=array.dtype) if kind == "compressible" else array
 
     return make

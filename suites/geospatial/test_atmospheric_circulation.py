@@ -45,4 +45,4 @@ def test_atmospheric_circulation(xr, open_data, first_day, scratch_url, run):
             np.testing.assert_allclose(found["vt"], transport, atol=0.01)
         assert 180 < float(found["T"].mean()) < 320
 
-    run(daily.to_zarr(scratch_url, compute=False, consolidated=True), check)
+    run(lambda: daily.to_zarr(scratch_url), check)

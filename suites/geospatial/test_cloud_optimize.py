@@ -71,4 +71,4 @@ def test_cloud_optimize(xr, files, corner, chunk_size, scratch_url, mode, run):
             np.testing.assert_array_equal(found, corner)
             assert len(paths) == len({Path(each).name for each in paths})
 
-    run(pencils.to_zarr(scratch_url, compute=False, consolidated=True), check)
+    run(lambda: pencils.to_zarr(scratch_url), check)

@@ -89,4 +89,4 @@ def test_landsat_data_preparation(xr, tiles, scale, chunk_size, scratch_url, run
         corner = written.red.values[:5, :5].astype("float64").std()
         assert float(written.red_texture[2, 2]) == pytest.approx(corner, rel=1e-3)
 
-    run(whole.to_zarr(scratch_url, compute=False, consolidated=True), check)
+    run(lambda: whole.to_zarr(scratch_url), check)

@@ -21,4 +21,4 @@ def test_era5_rechunking(xr, open_data, scale, chunk_size, scratch_url, run):
         few = {"time": slice(None, None, pancakes.sizes["time"] // 3), "latitude": [0, -1]}
         xr.testing.assert_identical(written.isel(few).load(), pancakes.isel(few).load())
 
-    run(pencils.to_zarr(scratch_url, compute=False, consolidated=True), check)
+    run(lambda: pencils.to_zarr(scratch_url), check)

@@ -55,4 +55,4 @@ def test_satellite_filtering(xr, bands, scale, scratch_url, run):
         planted = 0.1 + 0.05 * found.month.values
         np.testing.assert_allclose(found.mean(dim=("y", "x")).values, planted, atol=0.002)
 
-    run(by_month.to_zarr(scratch_url, compute=False, consolidated=True), check)
+    run(lambda: by_month.to_zarr(scratch_url), check)

@@ -65,7 +65,13 @@ def rides(dd, dataset):
     return [glob.escape(each) for each in data.files], cleaner()(pd.concat(read, ignore_index=True))
 
 
-@pytest.fixture(params=["sql", "snowflake"])
+def in_databases(former):
+    """Run in each database; of the predecessor's rows those of Snowflake go on."""
+    snowflake = pytest.param("snowflake", marks=pytest.mark.formerly(former))
+    return pytest.mark.parametrize("database", ["sql", snowflake], indirect=True)
+
+
+@pytest.fixture
 def database(request, scratch_url):
     """URL of the database and the name of a table that is not there; dropped afterwards."""
     sqlalchemy = pytest.importorskip("sqlalchemy", reason="needs SQLAlchemy: pip install sqlalchemy")
@@ -91,7 +97,7 @@ def database(request, scratch_url):
     engine.dispose()
 
 
-@pytest.mark.formerly("test_etl_into_snowflake")
+@in_databases("test_etl_into_snowflake")
 def test_etl_into_database(dd, rides, database, small_client):
     """Read a file of text a month, drop rides without an end, compute durations, append each part to one table."""
     import pandas as pd
@@ -129,6 +135,7 @@ def filled(rides, database):
     return database
 
 
+@in_databases("test_read")
 def test_read(dd, rides, filled, small_client):
     """Read the table back in parts, by ranges of its key, and compute the mean duration by kind of rider."""
     paths, expected = rides
