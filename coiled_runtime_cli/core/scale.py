@@ -97,6 +97,10 @@ class Sizing:
             size = ratio * math.sqrt(self.memory * REFERENCE_MEMORY)
         return max(1, int(size * (_SMOKE if self.scale.name == "smoke" else 1)))
 
+    def files(self, ratio: float, count: int, *, gib: float) -> int:
+        """How many of ``count`` files, which take ``gib`` GiB in memory, make :meth:`data` of ``ratio``; at least 1."""
+        return max(1, min(count, int(self.data(ratio) * count / (gib * GIB))))
+
     def chunk(self, multiple: float = 1.0) -> int:
         """Bytes of a chunk: ``multiple`` times 128 MiB at full scale, 16 MiB at laptop and 4 MiB at smoke."""
         return max(8, int(_CHUNK.get(self.scale.name, _CHUNK["laptop"]) * multiple))

@@ -20,8 +20,8 @@ CATEGORIES = [
 NUMBERS = {"trip_miles": "float32", "tolls": "float32", "congestion_surcharge": "float32", "airport_fee": "float32"}
 TARGET = "trip_time"
 BOROUGHS = ["Bronx", "Brooklyn", "EWR", "Manhattan", "Queens", "Staten Island", "Unknown"]
-#: Of all real trips with all columns (bytes).
-MEMORY = 580 * 2**30
+#: What all real trips take in memory with all columns (GiB).
+ALL_TRIPS = 580
 TRIALS, ROUNDS = 3, 4
 #: Root mean square error of a model, in parts of that of always predicting the mean. A model that knows the length of a trip
 #: gets below; so much of a trip's time is chance that nothing gets below the first number.
@@ -45,7 +45,7 @@ def trips(dd, dataset, scale, sizing):
 
         system, _ = fsspec.core.url_to_fs(data.location, **data.storage_options)
         files = sorted(system.glob(data.files[0]))
-        chosen = random.Random(0).sample(files, max(1, min(len(files), sizing.data(0.5) * len(files) // MEMORY)))
+        chosen = random.Random(0).sample(files, sizing.files(0.5, len(files), gib=ALL_TRIPS))
         return [system.unstrip_protocol(each) for each in sorted(chosen)], data.storage_options, None
     files = data.files if scale.name == "smoke" else data.files[::6]
     import pyarrow as pa

@@ -73,6 +73,12 @@ def test_a_shape_keeps_what_is_fixed_and_takes_about_the_bytes_asked_for(nbytes,
     assert math.prod(larger) * 8 > nbytes * 0.99
 
 
+def test_files_are_as_many_as_the_memory_takes():
+    assert sizing("full", 58 * GIB).files(0.5, 1000, gib=580) == 50
+    assert sizing("full", GIB).files(0.5, 10, gib=580) == 1
+    assert sizing("full", 10_000 * GIB).files(0.5, 1000, gib=580) == 1000
+
+
 def test_rows_are_as_many_as_fit_and_never_none():
     assert sizing("laptop").rows(1000, of=10) == 100
     assert sizing("laptop").rows(5, of=10) == 1
