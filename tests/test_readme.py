@@ -72,7 +72,6 @@ def test_the_command_of_the_readme_that_measures_every_suite_is_what_ci_runs():
 
 
 def test_the_commands_of_the_readme_that_look_after_data_work_in_this_order(crt):
-    pytest.importorskip("tpchgen_cli")
     crt.environment["CRT_SCALE"] = "smoke"
     commands = [each for each in COMMANDS if each.startswith("crt data")]
     assert len(commands) == 4
