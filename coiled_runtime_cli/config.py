@@ -353,7 +353,8 @@ def _runs_folder(db: str, environ: Mapping[str, str]) -> Path:
 def _artifacts_folder(db: str, environ: Mapping[str, str]) -> Path:
     file = sqlite_file(db)
     if file is not None:
-        return file.with_name(f"{file.stem}-artifacts")
+        # "." and "/" have no name: that no database is there is said elsewhere
+        return file.parent / f"{file.stem}-artifacts"
     return _state(environ) / "artifacts" / _server_name(db)
 
 

@@ -144,6 +144,7 @@ def test_a_dump_of_what_fails_is_of_what_fails_alone_and_slows_nothing(on_cluste
     assert len(dump.dump["scheduler"]["tasks"]) == 7, "the state is that of the failure"
 
 
+@pytest.mark.slow
 def test_a_worker_that_dies_costs_its_own_profile_and_no_run(on_cluster):
     on_cluster.write(
         "test_a.py",
@@ -169,6 +170,7 @@ def test_a_worker_that_dies_costs_its_own_profile_and_no_run(on_cluster):
     assert "no profile of py-spy of a worker" in told
 
 
+@pytest.mark.slow
 def test_a_scheduler_that_dies_costs_no_run_and_the_next_cluster_is_profiled(on_cluster):
     on_cluster.write(
         "test_a.py",
