@@ -19,7 +19,7 @@ from coiled_runtime_cli.core.artifacts import EXTRA, Artifacts
 from coiled_runtime_cli.core.quantity import bytes_text
 from coiled_runtime_cli.core.record import Collected, Line, Run, TestStarted
 from coiled_runtime_cli.errors import ToolError, UsageError
-from coiled_runtime_cli.locations import PACKAGE
+from coiled_runtime_cli.locations import PACKAGE, size_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -87,14 +87,7 @@ def target(python: str | None, folder: Path) -> Target:
     """
     if python is None:
         return Target(sys.executable)
-    try:
-        asked = process.run(
-            [python, "-c", "import sys, pytest; print(*sys.version_info[:2], pytest.__version__)"], timeout=120
-        )
-    except ToolError as error:
-        raise UsageError(
-            f"--python {python}: {error.message}", hint="name an interpreter: --python env/bin/python"
-        ) from error
+    asked = _ask(python, "import sys, pytest; print(*sys.version_info[:2], pytest.__version__)")
     if asked.returncode != 0:
         last = asked.stderr.strip().rpartition("\n")[2]
         raise ToolError(f"{python} cannot import pytest: {last}", hint=f"{python} -m pip install pytest")
@@ -109,6 +102,19 @@ def target(python: str | None, folder: Path) -> Target:
         link.symlink_to(PACKAGE, target_is_directory=True)
     return Target(python, str(link.parent))
 
+
+def _ask(python: str, code: str, *arguments: str) -> process.Completed:
+    """Run a few lines in another interpreter. Raises UsageError if it is none."""
+    try:
+        return process.run([python, "-c", code, *arguments], timeout=120)
+    except ToolError as error:
+        raise UsageError(
+            f"--python {python}: {error.message}", hint="name an interpreter: --python env/bin/python"
+        ) from error
+
+
+#: What reads and writes URLs of a kind.
+_READERS = {"s3": "s3fs", "s3a": "s3fs", "gs": "gcsfs", "gcs": "gcsfs"}
 
 #: Prints, one a line, which of its arguments are missing: modules, the program py-spy, and what a URL needs.
 _MISSING = """
@@ -137,12 +143,7 @@ def check_artifacts(python: str | None, wanted: Artifacts, url: str | None) -> N
         return
     needs = [*wanted.needs(), *([("--artifacts", url)] if url else [])]
     program = python or sys.executable
-    try:
-        asked = process.run([program, "-c", _MISSING, *(name for _, name in needs)], timeout=120)
-    except ToolError as error:
-        raise UsageError(
-            f"--python {python}: {error.message}", hint="name an interpreter: --python env/bin/python"
-        ) from error
+    asked = _ask(program, _MISSING, *(name for _, name in needs))
     if asked.returncode != 0:
         raise ToolError(f"{program} does not start: {asked.stderr.strip()[-1000:]}")
     for line in asked.stdout.splitlines():
@@ -151,13 +152,7 @@ def check_artifacts(python: str | None, wanted: Artifacts, url: str | None) -> N
         where = f" in the environment of {python}" if python else ""
         if flag == "--artifacts":
             kind = missing.partition("://")[0]
-            install = (
-                "s3fs"
-                if kind in ("s3", "s3a")
-                else "gcsfs"
-                if kind in ("gs", "gcs")
-                else f"what fsspec needs for {kind}"
-            )
+            install = _READERS.get(kind, f"what fsspec needs for {kind}")
             raise ToolError(
                 f"{flag} {missing}: {why}{where}", hint=f"{program if python else 'python'} -m pip install {install}"
             )
@@ -306,7 +301,7 @@ def _cause(code: int | None) -> str:
 def size_of_artifacts(settings: SessionSettings) -> tuple[Path, str]:
     """The folder of a session's artefacts here, and how large it is as text."""
     folder = Path(settings.artifacts) / settings.session
-    return folder, bytes_text(sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()))
+    return folder, bytes_text(size_of(folder))
 
 
 def _tail(log: Path, offset: int) -> str:

@@ -1,7 +1,9 @@
-"""Where the files that crt ships are: beside the package in a checkout, inside it when installed."""
+"""Where the files that crt ships are: beside the package in a checkout, inside it when installed; how large a folder is."""
 
 from __future__ import annotations
 
+import contextlib
+import os
 from pathlib import Path
 
 PACKAGE = Path(__file__).resolve().parent
@@ -24,3 +26,13 @@ def suites_folder() -> Path:
 
 def recipe_folder() -> Path:
     return _shipped("recipe", "meta.yaml")
+
+
+def size_of(folder: Path) -> int:
+    """Bytes of the files below a folder, links not followed; what vanishes meanwhile counts as nothing."""
+    total = 0
+    for parent, _, names in os.walk(folder):  # passes over what it cannot open
+        for name in names:
+            with contextlib.suppress(OSError):
+                total += Path(parent, name).lstat().st_size
+    return total

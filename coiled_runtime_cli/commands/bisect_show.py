@@ -17,6 +17,7 @@ from coiled_runtime_cli.core import forecast
 from coiled_runtime_cli.core.quantity import bytes_text, clock_text, counted, seconds_text, value_text
 from coiled_runtime_cli.db import bisections
 from coiled_runtime_cli.errors import ToolError
+from coiled_runtime_cli.locations import size_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -76,7 +77,7 @@ class Shown:
             *(each for each in _children(cache / "logs") if each.name not in open_),
         ]:
             if folder.is_dir():
-                size += sum(each.lstat().st_size for each in folder.rglob("*") if not each.is_dir())
+                size += size_of(folder)
                 count += 1
                 shutil.rmtree(folder, ignore_errors=True)
         console.result(f"removed {bytes_text(size)} in {counted(count, 'folder')}")

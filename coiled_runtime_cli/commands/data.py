@@ -250,8 +250,8 @@ def _made(recipe: Recipe, outcome: Any, scale: Scale) -> dict[str, Any]:
             "reason": None,
         }
     if outcome is None:
-        remote = recipe.remote
-        location = remote.location if remote is not None and scale.name == "full" else None
+        remote = recipe.remote_at(scale)
+        location = None if remote is None else remote.location
         return {"name": recipe.name, "state": "remote", **nothing, "location": location, "reason": None}
     return {"name": recipe.name, "state": "failed", **nothing, "location": None, "reason": outcome.error.message}
 

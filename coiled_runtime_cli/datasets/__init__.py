@@ -78,8 +78,8 @@ def names() -> tuple[str, ...]:
 def describe(name: str, scale: Scale) -> Description:
     """Say what ``prepare`` would do, without touching disk or network. Raises UsageError for an unknown name."""
     recipe = _recipe(name)
-    remote = recipe.remote
-    if scale.name == "full" and remote is not None:
+    remote = recipe.remote_at(scale)
+    if remote is not None:
         return Description(name, recipe.summary, remote.location, {}, None, None, None, remote.files)
     parameters = recipe.parameters(scale)
     plan = recipe.plan(parameters)
@@ -103,8 +103,8 @@ def prepare(name: str, *, scale: Scale, cache: Path, progress: Callable[[float, 
     written.
     """
     recipe = _recipe(name)
-    remote = recipe.remote
-    if scale.name == "full" and remote is not None:
+    remote = recipe.remote_at(scale)
+    if remote is not None:
         reader = {"s3": "s3fs", "gs": "gcsfs"}[remote.location.partition(":")[0]]
         _require(name, {"pyarrow": "pyarrow", reader: reader})
         return Dataset(name, remote.location, remote.files, None, None, dict(remote.storage_options))
@@ -137,7 +137,7 @@ def make(
     """
     wanted = []
     for recipe in recipes(chosen).values():
-        if scale.name == "full" and recipe.remote is not None:
+        if recipe.remote_at(scale) is not None:
             continue
         try:
             _require(recipe.name, recipe.requires)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from coiled_runtime_cli.datasets.recipe import Parameters, PlannedFile, Recipe, Remote
+from coiled_runtime_cli.datasets.recipe import Parameters, PlannedFile, Recipe, Remote, numbers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,7 +35,7 @@ def _parameters(scale: Scale) -> Parameters:
 
 def _plan(parameters: Parameters) -> tuple[PlannedFile, ...]:
     """Archives spread over the months from 1991 to 2022; where there are more than months, a month has several."""
-    archives, papers, size = (int(parameters[name]) for name in ("archives", "papers", "paper_bytes"))
+    archives, papers, size = numbers(parameters, "archives", "papers", "paper_bytes")
     months = (_LAST - _FIRST + 1) * 12
     planned = []
     parts: dict[int, int] = {}

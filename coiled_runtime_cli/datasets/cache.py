@@ -43,33 +43,11 @@ _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS)
 
 
-@dataclass(frozen=True, slots=True)
-class Manifest:
-    """What a data set's folder is said to hold."""
+class _Files:
+    """What is said of all files of a data set together."""
 
-    name: str
-    version: int
-    seed: int
-    parameters: Parameters
+    __slots__ = ()
     files: tuple[StoredFile, ...]
-
-    @property
-    def bytes(self) -> int:
-        return sum(each.bytes for each in self.files)
-
-    @property
-    def rows(self) -> int:
-        return sum(each.rows for each in self.files)
-
-
-@dataclass(frozen=True, slots=True)
-class Stored:
-    """A complete data set in its folder, and what this call had to do for it."""
-
-    folder: Path
-    files: tuple[StoredFile, ...]
-    generated: bool = False
-    repaired: bool = False
 
     @property
     def bytes(self) -> int:
@@ -81,7 +59,29 @@ class Stored:
 
     @property
     def sha256(self) -> str:
-        return content_hash(self.files)
+        """One hash for all files: that of the lines which ``sha256sum`` would write of them."""
+        return hashlib.sha256("".join(f"{each.sha256}  {each.path}\n" for each in self.files).encode()).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest(_Files):
+    """What a data set's folder is said to hold."""
+
+    name: str
+    version: int
+    seed: int
+    parameters: Parameters
+    files: tuple[StoredFile, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Stored(_Files):
+    """A complete data set in its folder, and what this call had to do for it."""
+
+    folder: Path
+    files: tuple[StoredFile, ...]
+    generated: bool = False
+    repaired: bool = False
 
 
 # What happens while data sets are made
@@ -377,11 +377,6 @@ def folder_of(recipe: Recipe, parameters: Parameters, cache: Path) -> Path:
 
 def lock_of(folder: Path) -> Path:
     return folder.with_name(f".{folder.name}.lock")
-
-
-def content_hash(files: Iterable[StoredFile]) -> str:
-    """One hash for all files: that of the lines which ``sha256sum`` would write of them."""
-    return hashlib.sha256("".join(f"{each.sha256}  {each.path}\n" for each in files).encode()).hexdigest()
 
 
 def read_manifest(folder: Path) -> Manifest | None:

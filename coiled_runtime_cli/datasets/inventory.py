@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import re
 import shutil
 import tempfile
@@ -16,6 +15,7 @@ from coiled_runtime_cli.core.scale import NAMES, Scale
 from coiled_runtime_cli.datasets import cache as cached
 from coiled_runtime_cli.datasets.cache import Step
 from coiled_runtime_cli.datasets.recipe import key_of
+from coiled_runtime_cli.locations import size_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -51,7 +51,7 @@ class Entry:
     rows: int | None
     bytes: int | None  # as planned (approximate) unless it is made
     files: int | None
-    sha256: str | None = None  # of all files, see :func:`cache.content_hash`; None unless it is made
+    sha256: str | None = None  # of all files, see :class:`cache.Manifest`; None unless it is made
     used: float | None = None  # s since 1970: when it was last made or read
 
 
@@ -92,9 +92,10 @@ class Folder:
 
 def entry(recipe: Recipe, scale: Scale, cache: Path) -> Entry:
     """How the data set is at this scale; no file but the manifest is read."""
-    if scale.name == "full" and recipe.remote is not None:
-        location = recipe.remote.location
-        return Entry(recipe.name, recipe.summary, State.REMOTE, location, recipe.version, None, None, None, None, None)
+    remote = recipe.remote_at(scale)
+    if remote is not None:
+        version = recipe.version
+        return Entry(recipe.name, recipe.summary, State.REMOTE, remote.location, version, None, None, None, None, None)
     parameters = recipe.parameters(scale)
     folder = cached.folder_of(recipe, parameters, cache)
     manifest = cached.read_manifest(folder)
@@ -111,7 +112,7 @@ def entry(recipe: Recipe, scale: Scale, cache: Path) -> Entry:
             manifest.rows,
             manifest.bytes,
             len(manifest.files),
-            cached.content_hash(manifest.files),
+            manifest.sha256,
             _used(folder),
         )
     plan = recipe.plan(parameters)
@@ -148,13 +149,13 @@ def folders(recipes: Mapping[str, Recipe], cache: Path) -> tuple[Folder, ...]:
 
 def _folder(recipes: Mapping[str, Recipe], path: Path) -> Folder | None:
     if match := _UNFINISHED.fullmatch(path.name):
-        return Folder(path, match[2], Kind.UNFINISHED, (), None, _size(path), _modified(path))
+        return Folder(path, match[2], Kind.UNFINISHED, (), None, size_of(path), _modified(path))
     if not (match := _COMPLETE.fullmatch(path.name)):
         return None
     name, key = match[1], match[2]
     recipe, manifest = recipes.get(name), cached.read_manifest(path)
     scales = _scales(recipe, key) if recipe is not None else ()
-    size = manifest.bytes if manifest is not None else _size(path)
+    size = manifest.bytes if manifest is not None else size_of(path)
     return Folder(path, name, _kind(recipe, name, key, manifest, scales), scales, manifest, size, _used(path))
 
 
@@ -178,16 +179,6 @@ def _kind(recipe: Recipe | None, name: str, key: str, manifest: Manifest | None,
 
 def _scales(recipe: Recipe, key: str) -> tuple[str, ...]:
     return tuple(each for each in NAMES if recipe.key(recipe.parameters(Scale.parse(each))) == key)
-
-
-def _size(folder: Path) -> int:
-    """Bytes below a folder; what vanishes meanwhile counts as nothing."""
-    total = 0
-    for parent, _, names in os.walk(folder):  # passes over what it cannot open
-        for name in names:
-            with contextlib.suppress(OSError):
-                total += Path(parent, name).lstat().st_size
-    return total
 
 
 def _used(folder: Path) -> float | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-from coiled_runtime_cli.datasets.recipe import Parameters, Remote
+from coiled_runtime_cli.datasets.recipe import Parameters, bucket, numbers
 from coiled_runtime_cli.datasets.zarr import Variable, coordinate, steady, zarr_recipe
 
 if TYPE_CHECKING:
@@ -15,10 +15,6 @@ if TYPE_CHECKING:
 
 #: On this day (2022-01-25) the values of Sentinel-2 became larger by 1000; days are counted from 2021-09-01.
 CHANGED, OFFSET = 146, 1000
-
-
-def _parameters(names: tuple[str, ...], parameters: Parameters) -> tuple[int, ...]:
-    return tuple(int(parameters[each]) for each in names)
 
 
 # Two bands of Sentinel-2, every third day over nine months; at smoke every ninth
@@ -40,8 +36,8 @@ def moisture(month: Any) -> Any:
 
 
 def _sentinel(parameters: Parameters) -> tuple[Variable, ...]:
-    shape = (scenes, _, _) = _parameters(("scenes", "y", "x"), parameters)
-    edge, apart = _parameters(("edge", "days_apart"), parameters)
+    shape = (scenes, _, _) = numbers(parameters, "scenes", "y", "x")
+    edge, apart = numbers(parameters, "edge", "days_apart")
 
     def band(sign: int) -> Callable[..., Any]:
         def values(random: Any, start: tuple[int, ...], lengths: tuple[int, ...]) -> Any:
@@ -85,7 +81,7 @@ def ground(band: int, y: Any, x: Any) -> Any:
 
 
 def _landsat(parameters: Parameters) -> tuple[Variable, ...]:
-    tiles, scenes, edge, chunk = _parameters(("tiles", "scenes", "edge", "chunk"), parameters)
+    tiles, scenes, edge, chunk = numbers(parameters, "tiles", "scenes", "edge", "chunk")
     dimensions, shape, chunks = ("tile", "time", "y", "x"), (tiles, scenes, edge, edge), (1, 1, chunk, chunk)
     step = edge * 7 // 8
 
@@ -147,7 +143,7 @@ _CELL = 44  # pixels of the square that a nucleus has for itself
 
 
 def _nuclei(parameters: Parameters) -> tuple[Variable, ...]:
-    images, height, width = _parameters(("images", "y", "x"), parameters)
+    images, height, width, thick = numbers(parameters, "images", "y", "x", "images_a_chunk")
     down, across = height // _CELL, width // _CELL
 
     def planted(image: int) -> int:
@@ -179,7 +175,7 @@ def _nuclei(parameters: Parameters) -> tuple[Variable, ...]:
             "images",
             ("image", "y", "x"),
             (images, height, width),
-            (int(parameters["images_a_chunk"]), height, width),
+            (thick, height, width),
             "<u2",
             picture,
         ),
@@ -207,5 +203,5 @@ NUCLEI = zarr_recipe(
     seed=39,
     parameters=_nuclei_parameters,
     variables=_nuclei,
-    remote=Remote("s3://coiled-datasets/BBBC039", ("s3://coiled-datasets/BBBC039",), {"anon": True}),
+    remote=bucket("s3://coiled-datasets/BBBC039", anon=True),
 )

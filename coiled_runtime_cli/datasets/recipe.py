@@ -57,6 +57,10 @@ class Recipe:
     #: Modules that making it takes, and the packages that bring them.
     requires: Mapping[str, str] = field(default_factory=lambda: {"numpy": "numpy", "pyarrow": "pyarrow"})
 
+    def remote_at(self, scale: Scale) -> Remote | None:
+        """Where the real data are, at the one scale that reads them; None: they are generated."""
+        return self.remote if scale.name == "full" else None
+
     def key(self, parameters: Parameters) -> str:
         """Name the content: 12 hex digits of the hash of all that it follows from."""
         return key_of(self.name, self.version, self.seed, parameters)
@@ -65,6 +69,16 @@ class Recipe:
 def key_of(name: str, version: int, seed: int, parameters: Parameters) -> str:
     content = [name, version, seed, dict(parameters)]
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def numbers(parameters: Parameters, *names: str) -> tuple[int, ...]:
+    """The parameters of these names, which are counts or lengths."""
+    return tuple(int(parameters[each]) for each in names)
+
+
+def bucket(url: str, **options: Any) -> Remote:
+    """What is read as a whole: a store of arrays."""
+    return Remote(url, (url,), options)
 
 
 def uneven(total: int, weights: tuple[float, ...]) -> tuple[int, ...]:

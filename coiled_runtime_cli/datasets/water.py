@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-from coiled_runtime_cli.datasets.recipe import Parameters, Remote
+from coiled_runtime_cli.datasets.recipe import Parameters, bucket, numbers
 from coiled_runtime_cli.datasets.zarr import Variable, coordinate, steady, zarr_recipe
 
 if TYPE_CHECKING:
@@ -26,8 +26,7 @@ def _water_parameters(scale: Scale) -> Parameters:
 
 
 def _water(parameters: Parameters) -> tuple[Variable, ...]:
-    days, height, width = (int(parameters[each]) for each in ("days", "y", "x"))
-    edge, counties = int(parameters["edge"]), int(parameters["counties"])
+    days, height, width, edge, counties = numbers(parameters, "days", "y", "x", "edge", "counties")
 
     def depth(random: Any, start: tuple[int, ...], lengths: tuple[int, ...]) -> Any:
         import numpy as np
@@ -76,8 +75,7 @@ def _ice_parameters(scale: Scale) -> Parameters:
 
 
 def _ice(parameters: Parameters) -> tuple[Variable, ...]:
-    days, latitudes, longitudes = (int(parameters[each]) for each in ("days", "latitudes", "longitudes"))
-    edge = int(parameters["edge"])
+    days, latitudes, longitudes, edge = numbers(parameters, "days", "latitudes", "longitudes", "edge")
 
     def ice(random: Any, start: tuple[int, ...], lengths: tuple[int, ...]) -> Any:
         """None in the tropics, closed at the poles; where it ends, it comes and goes."""
@@ -107,11 +105,7 @@ NATIONAL_WATER_MODEL = zarr_recipe(
     parameters=_water_parameters,
     variables=_water,
     # Every three hours, and without the counties: they are a picture of their own.
-    remote=Remote(
-        "s3://noaa-nwm-retrospective-2-1-zarr-pds/rtout.zarr",
-        ("s3://noaa-nwm-retrospective-2-1-zarr-pds/rtout.zarr",),
-        {"anon": True},
-    ),
+    remote=bucket("s3://noaa-nwm-retrospective-2-1-zarr-pds/rtout.zarr", anon=True),
 )
 SEA_ICE = zarr_recipe(
     name="sea_ice",
@@ -119,7 +113,5 @@ SEA_ICE = zarr_recipe(
     seed=2002,
     parameters=_ice_parameters,
     variables=_ice,
-    remote=Remote(
-        "s3://mur-sst/zarr", ("s3://mur-sst/zarr",), {"anon": True, "client_kwargs": {"region_name": "us-west-2"}}
-    ),
+    remote=bucket("s3://mur-sst/zarr", anon=True, client_kwargs={"region_name": "us-west-2"}),
 )

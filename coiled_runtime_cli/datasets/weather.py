@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from coiled_runtime_cli.datasets.recipe import Parameters, Remote
+from coiled_runtime_cli.datasets.recipe import Parameters, bucket, numbers
 from coiled_runtime_cli.datasets.zarr import Variable, coordinate, steady, zarr_recipe
 
 if TYPE_CHECKING:
@@ -38,9 +38,7 @@ def _era5_parameters(scale: Scale) -> Parameters:
 
 def _era5(parameters: Parameters) -> tuple[Variable, ...]:
     dimensions = ("time", "level", "latitude", "longitude")
-    shape = (times, levels, latitudes, longitudes) = tuple(
-        int(parameters[each]) for each in ("times", "levels", "latitudes", "longitudes")
-    )
+    shape = (times, levels, latitudes, longitudes) = numbers(parameters, "times", "levels", "latitudes", "longitudes")
     chunks = (int(parameters["times_a_chunk"]), *shape[1:])
     north_to_south = -180 / (latitudes - 1)
 
@@ -139,9 +137,7 @@ def _height_parameters(scale: Scale) -> Parameters:
 
 
 def _height(parameters: Parameters) -> tuple[Variable, ...]:
-    shape = (months, levels, latitudes, longitudes) = tuple(
-        int(parameters[each]) for each in ("months", "levels", "latitudes", "longitudes")
-    )
+    shape = (months, levels, latitudes, longitudes) = numbers(parameters, "months", "levels", "latitudes", "longitudes")
 
     def height(random: Any, start: tuple[int, ...], lengths: tuple[int, ...]) -> Any:  # noqa: ARG001
         import numpy as np
@@ -179,7 +175,7 @@ def _rain_parameters(scale: Scale) -> Parameters:
 
 
 def _rain(parameters: Parameters) -> tuple[Variable, ...]:
-    shape = tuple(int(parameters[each]) for each in ("days", "longitudes", "latitudes"))
+    shape = numbers(parameters, "days", "longitudes", "latitudes")
 
     def rain(random: Any, start: tuple[int, ...], lengths: tuple[int, ...]) -> Any:  # noqa: ARG001
         """In whole tenths of a millimetre, so that a sum is exact; most places are dry."""
@@ -200,10 +196,6 @@ def _rain(parameters: Parameters) -> tuple[Variable, ...]:
     )
 
 
-def _remote(url: str, **options: Any) -> Remote:
-    return Remote(url, (url,), options)
-
-
 ERA5 = zarr_recipe(
     name="era5",
     summary="temperature and wind by hour, level and place, a chunk for a few hours, in Zarr",
@@ -211,7 +203,7 @@ ERA5 = zarr_recipe(
     parameters=_era5_parameters,
     variables=_era5,
     # Also the sea's temperature by the hour, which is not generated.
-    remote=_remote(f"{_WEATHERBENCH}1959-2023_01_10-full_37-1h-0p25deg-chunk-1.zarr", token="anon"),  # noqa: S106 - no secret
+    remote=bucket(f"{_WEATHERBENCH}1959-2023_01_10-full_37-1h-0p25deg-chunk-1.zarr", token="anon"),  # noqa: S106 - no secret
 )
 ERA5_SURFACE = zarr_recipe(
     name="era5_surface",
@@ -219,7 +211,7 @@ ERA5_SURFACE = zarr_recipe(
     seed=1959,
     parameters=_surface_parameters,
     variables=_surface,
-    remote=_remote(f"{_WEATHERBENCH}1959-2023_01_10-wb13-6h-1440x721.zarr", token="anon"),  # noqa: S106 - no secret
+    remote=bucket(f"{_WEATHERBENCH}1959-2023_01_10-wb13-6h-1440x721.zarr", token="anon"),  # noqa: S106 - no secret
 )
 CMIP6_HEIGHT = zarr_recipe(
     name="cmip6_height",
@@ -227,7 +219,7 @@ CMIP6_HEIGHT = zarr_recipe(
     seed=2020,
     parameters=_height_parameters,
     variables=_height,
-    remote=_remote("gs://cmip6/CMIP6/CMIP/AS-RCEC/TaiESM1/1pctCO2/r1i1p1f1/Amon/zg/gn/v20200225/", token="anon"),  # noqa: S106
+    remote=bucket("gs://cmip6/CMIP6/CMIP/AS-RCEC/TaiESM1/1pctCO2/r1i1p1f1/Amon/zg/gn/v20200225/", token="anon"),  # noqa: S106
 )
 PRECIPITATION = zarr_recipe(
     name="precipitation",
@@ -235,5 +227,5 @@ PRECIPITATION = zarr_recipe(
     seed=2014,
     parameters=_rain_parameters,
     variables=_rain,
-    remote=_remote("s3://yuvipanda-test1/cmr/gpm3imergdl.zarr", anon=True),
+    remote=bucket("s3://yuvipanda-test1/cmr/gpm3imergdl.zarr", anon=True),
 )
