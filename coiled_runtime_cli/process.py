@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import signal
 import subprocess
+import sys
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from coiled_runtime_cli.errors import ToolError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from pathlib import Path
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +50,12 @@ def run(
     except subprocess.TimeoutExpired as error:
         raise ToolError(f"{command[0]} did not end within {timeout:g} s") from error
     return Completed(done.returncode, done.stdout, done.stderr)
+
+
+def installed_program(name: str) -> str | None:
+    """Where a program of a Python package is: beside this Python, or on the path; None: nowhere."""
+    beside = Path(sys.executable).with_name(name)
+    return str(beside) if beside.exists() else shutil.which(name)
 
 
 def first_on_path(folder: Path) -> str:

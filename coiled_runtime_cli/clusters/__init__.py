@@ -10,12 +10,22 @@ import socket
 
 from coiled_runtime_cli.clusters.machine import Machine
 from coiled_runtime_cli.clusters.resolve import resolve
-from coiled_runtime_cli.clusters.running import ANSWER, ClusterInfo, RunningCluster
+from coiled_runtime_cli.clusters.running import ANSWER, ClusterInfo, RunningCluster, restart
 from coiled_runtime_cli.clusters.shapes import load_shapes
 from coiled_runtime_cli.clusters.spec import ClusterSpec, host_and_port
 from coiled_runtime_cli.errors import RemoteError
 
-__all__ = ["ClusterInfo", "ClusterSpec", "Machine", "RunningCluster", "check", "load_shapes", "resolve", "start"]
+__all__ = [
+    "ClusterInfo",
+    "ClusterSpec",
+    "Machine",
+    "RunningCluster",
+    "check",
+    "load_shapes",
+    "resolve",
+    "restart",
+    "start",
+]
 
 
 def start(spec: ClusterSpec, *, name: str) -> RunningCluster:

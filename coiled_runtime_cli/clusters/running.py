@@ -185,6 +185,22 @@ class OwnedCluster(RunningCluster):
             raise ToolError(f"cluster {self.name}: cannot scale to {self.expected_workers}: {cause(error)}") from error
 
 
+def restart(client: Client, *, timeout: float) -> None:
+    """Restart the workers. One that does not come back within ``timeout`` seconds is asked again, up to twice.
+
+    Now and then a nanny misses that its worker was asked to restart (distributed#8534; seen with 2023.6 and 2026.8).
+    Raises TimeoutError (asyncio's, where they differ).
+    """
+    for attempt in range(3):
+        try:
+            client.restart(timeout=timeout)
+        except (TimeoutError, asyncio.TimeoutError):
+            if attempt == 2:
+                raise
+        else:
+            return
+
+
 def bounded(action: Callable[[], T], *, timeout: float) -> T:
     """Do what may hang, in a thread that is given up after ``timeout`` seconds. Raises asyncio.TimeoutError then."""
     results: list[T] = []

@@ -7,8 +7,6 @@ read: a decimal becomes a float, a date a timestamp. With decimals an engine tha
 from __future__ import annotations
 
 import functools
-import shutil
-import sys
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -143,9 +141,8 @@ def _generated(factor: str, *what: str) -> dict[str, Any]:
 
 
 def _program() -> str:
-    """Where the generator is: beside this Python, or on the path."""
-    beside = Path(sys.executable).with_name(PROGRAM)
-    found = str(beside) if beside.exists() else shutil.which(PROGRAM)
+    """Where the generator is."""
+    found = process.installed_program(PROGRAM)
     if found is None:
         raise MissingLibrary(
             f"data set tpch needs the program {PROGRAM}", hint='pip install "coiled-runtime-cli[tpch]"'

@@ -71,7 +71,7 @@ def deliver(settings: SessionSettings, draft: RunDraft, *, seconds: float) -> st
     if not kept:
         return None
     target = f"{settings.artifacts_url.rstrip('/')}/{settings.session}/{folder.name}/"
-    trouble = _within(seconds, lambda: _put(folder, target))
+    trouble = _trouble_of(lambda: _put(folder, target), seconds=seconds)
     if trouble is not None:
         return (
             f"artefacts could not be uploaded to {settings.artifacts_url}: {trouble}; they are in {settings.artifacts}"
@@ -97,24 +97,23 @@ def _put(folder: Path, target: str) -> None:
             system.put_file(str(file), f"{root.rstrip('/')}/{file.relative_to(folder).as_posix()}")
 
 
-def _within(seconds: float, work: Callable[[], None]) -> str | None:
-    """Do it in a thread, which a store that never answers may keep; what went wrong as a line, None if nothing did."""
-    import threading
+def _trouble_of(put: Callable[[], None], *, seconds: float) -> str | None:
+    """What goes wrong in it, as a line; None if nothing does. A store may never answer."""
+    import asyncio
 
-    trouble: list[str | None] = []
+    from coiled_runtime_cli.clusters.running import bounded
 
-    def run() -> None:
+    def tried() -> str | None:
         try:
-            work()
+            put()
         except Exception as error:  # noqa: BLE001 - stores raise what they like, and none of it is the test's fault
-            trouble.append(one_line(error))
-        else:
-            trouble.append(None)
+            return one_line(error)
+        return None
 
-    thread = threading.Thread(target=run, name="crt-artifacts", daemon=True)
-    thread.start()
-    thread.join(seconds)
-    return trouble[0] if trouble else f"not done within {seconds:.0f} s"
+    try:
+        return bounded(tried, timeout=seconds)
+    except asyncio.TimeoutError:
+        return f"not done within {seconds:.0f} s"
 
 
 def one_line(error: BaseException) -> str:

@@ -318,7 +318,9 @@ def py_spy_profile(
     where = pytestconfig.getoption("--py-spy")
     if _keep is None or test_run_benchmark is None or where == "none":
         return lambda client: contextlib.nullcontext()  # noqa: ARG005
-    if not Path(sys.executable).with_name("py-spy").exists() and shutil.which("py-spy") is None:
+    from coiled_runtime_cli import process
+
+    if process.installed_program("py-spy") is None:
         _lacks("a processor profile needs py-spy")
     from coiled_runtime_cli.plugin.instruments import profile
 
@@ -559,6 +561,7 @@ def _freshen(cluster: RunningCluster, client: Client, *, keep: bool = False) -> 
     The first test of a module finds them fresh. A run on all workers follows each restart: without it the next restart can
     race with workers that are still registering (distributed#7312).
     """
+    from coiled_runtime_cli import clusters
     from coiled_runtime_cli.plugin.instruments import ANSWER_TIMEOUT
 
     if cluster.name in _USED and not keep:
@@ -566,7 +569,7 @@ def _freshen(cluster: RunningCluster, client: Client, *, keep: bool = False) -> 
             _replace_workers(cluster, client)
             cluster.wait(client, 120)
         else:
-            _restart(client)
+            clusters.restart(client, timeout=120)  # not ours to take apart
             cluster.wait(client, 600)
     _USED.add(cluster.name)
     for attempt in range(3):
@@ -576,23 +579,6 @@ def _freshen(cluster: RunningCluster, client: Client, *, keep: bool = False) -> 
             if attempt == 2:
                 raise
             cluster.wait(client, 60)
-        else:
-            return
-
-
-def _restart(client: Client) -> None:
-    """Restart the workers of a cluster that is not ours to take apart. A worker that does not come back is asked again.
-
-    Now and then a nanny misses that its worker was asked to restart (distributed#8534; seen with 2023.6 and 2026.8).
-    """
-    import asyncio
-
-    for attempt in range(3):
-        try:
-            client.restart(timeout=120)
-        except (TimeoutError, asyncio.TimeoutError):
-            if attempt == 2:
-                raise
         else:
             return
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-
 import pytest
 
 pytestmark = [pytest.mark.cluster("test_repeated_merge_spill", by_memory=True), pytest.mark.stability]
@@ -29,24 +27,14 @@ def years(dd, scale):
     return series(5), series(3)
 
 
-def restart(client):
-    """A nanny can miss that it was asked to restart its worker (distributed#8534), which is not what is tried here."""
-    for attempt in range(3):
-        try:
-            client.restart(timeout=PATIENCE / 3)
-        except (TimeoutError, asyncio.TimeoutError):
-            if attempt == 2:
-                raise
-        else:
-            return
-
-
 def test_repeated_merge_spill(years, small_client, scale):
     """Restart, the mean of five years, and their merge with three; ten times at full scale, each answer within two minutes."""
+    from coiled_runtime_cli.clusters import restart
+
     long, short = years
     expected = None
     for _ in range(scale.count(smoke=1, laptop=3, full=10)):
-        restart(small_client)
+        restart(small_client, timeout=PATIENCE / 3)
         mean = small_client.compute((long.x + long.y).mean()).result(timeout=PATIENCE)
         assert mean == pytest.approx(0, abs=0.01)  # of numbers between -1 and 1
 
