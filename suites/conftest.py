@@ -46,22 +46,17 @@ def timeseries(dd):
     return make
 
 
+@pytest.fixture(scope="session")
+def rows_of():
+    """``rows_of(frame)``: how many rows a frame of ``timeseries`` has, made here of one partition: all have as many."""
+
+    def rows(frame):
+        return frame.npartitions * len(frame.get_partition(0).compute(scheduler="synchronous"))
+
+    return rows
+
+
 @pytest.fixture
 def mean_of_values(request):
     """What the numbers of ``new_array`` are on average: below 1, and every second of the compressible ones is 0."""
     return {"uncompressible": 0.5, "compressible": 0.25}[request.node.callspec.params["new_array"]]
-
-
-@pytest.fixture(scope="session")
-def discard(da):
-    """``discard(array)``: compute every block and keep none; gives the number of elements that were made."""
-    import numpy as np
-
-    def run(array):
-        def count(block):
-            return np.full((1,) * block.ndim, block.size, dtype="int64")
-
-        ones = tuple((1,) * len(each) for each in array.chunks)
-        return int(array.map_blocks(count, chunks=ones, dtype="int64").sum().compute())
-
-    return run

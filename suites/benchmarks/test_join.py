@@ -25,11 +25,6 @@ def keyed(frame, kinds):
     return frame.assign(key=((frame["float-0"] + 1) / 2 * kinds).astype("int64"))
 
 
-def rows_of(frame):
-    """How many rows there are: every partition has as many."""
-    return frame.npartitions * len(frame.get_partition(0).compute(scheduler="synchronous"))
-
-
 def count(frame):
     """Rows of each partition; all columns arrive where they are counted, or most would not even be made."""
     return frame.map_partitions(len).compute()
@@ -41,7 +36,7 @@ def by_chance(expected):
 
 
 @pytest.fixture
-def two_big(wide, memory_multiplier):
+def two_big(wide, rows_of, memory_multiplier):
     """Two tables of a hundred floats with a key of many values, and how many rows meet."""
     left, right = (wide(memory_multiplier, seed) for seed in (1, 2))
     rows = rows_of(left)
@@ -61,7 +56,7 @@ def test_join_big(two_big, small_client):
 
 
 @pytest.fixture
-def big_and_small(timeseries, sizing, scale):
+def big_and_small(timeseries, rows_of, sizing, scale):
     """A table as large as the memory (elsewhere than at full scale half), a small one of pandas, and how many rows meet.
 
     The small one is an 800th as large as the memory, and has every 20th key.
@@ -88,7 +83,7 @@ def test_join_big_small(big_and_small, small_client, shuffle_method):
 
 
 @pytest.fixture
-def unsorted(wide, memory_multiplier):
+def unsorted(wide, rows_of, memory_multiplier):
     """A table of a hundred random floats, and its number of rows."""
     frame = wide(memory_multiplier)
     return frame, rows_of(frame)

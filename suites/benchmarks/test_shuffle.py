@@ -8,10 +8,10 @@ pytestmark = pytest.mark.cluster("small_cluster", by_memory=True)
 
 
 @pytest.fixture
-def table(timeseries, sizing, memory_multiplier):
+def table(timeseries, rows_of, sizing, memory_multiplier):
     """A frame of floats, integers and texts, of up to three tenths of the memory, and the number of its rows."""
     frame = timeseries(sizing.data(0.3 * memory_multiplier), sizing.chunk(0.43), 30, kinds=(float, int, str))
-    return frame, frame.npartitions * len(frame.get_partition(0).compute(scheduler="synchronous"))
+    return frame, rows_of(frame)
 
 
 @pytest.fixture

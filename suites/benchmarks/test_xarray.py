@@ -95,7 +95,7 @@ def test_quadratic_mean(da, xr, small_client, scale, backend):
     assert float(found["uv"]) == pytest.approx(1 / 4, rel=0.01)
 
 
-def test_anom_mean(xr, new_array, mean_of_values, discard, small_client, sizing):
+def test_anom_mean(xr, new_array, small_client, sizing):
     """What differs from the mean of its day of the year, averaged over the years (dask/distributed#2602); without flox."""
     np = pytest.importorskip("numpy")
     wide = sizing.chunk(0.08) // 8

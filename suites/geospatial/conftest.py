@@ -99,6 +99,32 @@ def _take_workers_away(cluster, client):
 
 
 @pytest.fixture
+def planetary():
+    """``planetary(module)``: one of those that read Microsoft's Planetary Computer, or a skip that says what to type."""
+
+    def library(module):
+        return pytest.importorskip(
+            module, reason="reads the Planetary Computer: pip install pystac-client planetary-computer odc-stac"
+        )
+
+    return library
+
+
+@pytest.fixture
+def catalog(planetary):
+    """``catalog(**query)``: the scenes that it finds, each with the right to read it."""
+
+    def search(**query):
+        signed = planetary("planetary_computer").sign_inplace
+        opened = planetary("pystac_client").Client.open(
+            "https://planetarycomputer.microsoft.com/api/stac/v1", modifier=signed
+        )
+        return opened.search(**query).item_collection()
+
+    return search
+
+
+@pytest.fixture
 def chunk_size(sizing):
     """Dask's own choice of chunks ("auto") in proportion: 128 MiB at full scale."""
     import dask

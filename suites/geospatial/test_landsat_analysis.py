@@ -18,11 +18,11 @@ BOX = (10.305842676154782, 3.126347122963935, 14.497958439404897, 5.052677334304
 
 
 @pytest.fixture
-def tiles(xr, open_data, scale):
+def tiles(xr, open_data, planetary, catalog, scale):
     """``(tiles, place)``: what is known of each tile, and how a composite of one is put where it belongs."""
     np = pytest.importorskip("numpy")
     if scale.name == "full":
-        return _of_cameroon()
+        return _of_cameroon(planetary, catalog)
     opened = open_data("landsat")
     top, left = opened.top.values, opened.left.values
     edge = opened.sizes["y"]
@@ -36,19 +36,10 @@ def tiles(xr, open_data, scale):
     return found, lambda composite: composite.reindex(whole)
 
 
-def _of_cameroon():
-    how = "reads the Planetary Computer: pip install pystac-client planetary-computer odc-stac"
-    pystac_client = pytest.importorskip("pystac_client", reason=how)
-    planetary_computer = pytest.importorskip("planetary_computer", reason=how)
-    stac = pytest.importorskip("odc.stac", reason=how)
-    geobox = pytest.importorskip("odc.geo.geobox", reason=how)
-    geo = pytest.importorskip("odc.geo.xr", reason=how)
-    catalog = pystac_client.Client.open(
-        "https://planetarycomputer.microsoft.com/api/stac/v1", modifier=planetary_computer.sign_inplace
-    )
-    search = catalog.search(collections=["landsat-c2-l2"], bbox=BOX, datetime="2012-01-01/2013-10-30")
+def _of_cameroon(planetary, catalog):
+    stac, geobox, geo = (planetary(each) for each in ("odc.stac", "odc.geo.geobox", "odc.geo.xr"))
     scenes = collections.defaultdict(list)
-    for item in search.item_collection():
+    for item in catalog(collections=["landsat-c2-l2"], bbox=BOX, datetime="2012-01-01/2013-10-30"):
         scenes[item.id.split("_")[2]].append(item)
     target = geobox.GeoBox.from_bbox(BOX, crs="WGS 84", resolution=0.0003).to_crs("EPSG:6933")
     found = [

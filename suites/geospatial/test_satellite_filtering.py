@@ -13,23 +13,16 @@ GERMANY = (5.87, 47.27, 15.04, 55.06)
 
 
 @pytest.fixture
-def bands(open_data, scale):
+def bands(open_data, planetary, catalog, scale):
     """B08 and B11 by time and place."""
     if scale.name != "full":
         return open_data("sentinel2")
-    how = "reads the Planetary Computer: pip install pystac-client planetary-computer odc-stac"
-    pystac_client = pytest.importorskip("pystac_client", reason=how)
-    planetary_computer = pytest.importorskip("planetary_computer", reason=how)
-    stac = pytest.importorskip("odc.stac", reason=how)
-    catalog = pystac_client.Client.open(
-        "https://planetarycomputer.microsoft.com/api/stac/v1", modifier=planetary_computer.sign_inplace
-    )
-    found = catalog.search(collections=["sentinel-2-l2a"], bbox=GERMANY, datetime="2024-01-01/2024-09-01")
+    stac = planetary("odc.stac")
     return stac.load(
-        found.item_collection(),
+        catalog(collections=["sentinel-2-l2a"], bbox=GERMANY, datetime="2024-01-01/2024-09-01"),
         bands=["B08", "B11"],
         chunks={},
-        patch_url=planetary_computer.sign,
+        patch_url=planetary("planetary_computer").sign,
         resolution=40,
         crs="EPSG:3857",
         groupby="solar_day",

@@ -28,10 +28,6 @@ def year(dd, scale):
     return make
 
 
-def rows_in(frame):
-    return frame.npartitions * len(frame.get_partition(0).compute(scheduler="synchronous"))
-
-
 def summarise(frame):
     """Rows, and the sum of their ids, of each partition; all columns arrive where they are counted."""
     import pandas as pd
@@ -43,10 +39,10 @@ def summarise(frame):
 
 
 @pytest.fixture
-def simple(year, scale):
+def simple(year, rows_of, scale):
     """Rows a second apart (at smoke ten), and how many there are."""
     frame = year(scale.count(smoke=10_000, laptop=1_000, full=1_000))
-    return frame, rows_in(frame)
+    return frame, rows_of(frame)
 
 
 @both_methods("test_shuffle_simple")
@@ -61,10 +57,10 @@ def test_shuffle_simple(simple, small_client, shuffle_method):
 
 
 @pytest.fixture
-def dense(year, scale):
+def dense(year, rows_of, scale):
     """Rows 50 ms apart (at laptop a second, at smoke 20), and how many there are."""
     frame = year(scale.count(smoke=20_000, laptop=1_000, full=50))
-    return frame, rows_in(frame)
+    return frame, rows_of(frame)
 
 
 @both_methods("test_shuffle_parquet")

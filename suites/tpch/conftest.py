@@ -53,6 +53,7 @@ class Tables:
     location: str
     all_files: tuple[str, ...] = field(repr=False)
     options: dict[str, Any] = field(repr=False)
+    names = TABLES
 
     @property
     def remote(self):
@@ -162,7 +163,7 @@ def connect(tables):
 
             protocol = tables.location.partition(":")[0]
             connection.register_filesystem(fsspec.filesystem(protocol, **tables.options))
-        for name in TABLES:
+        for name in tables.names:
             files = ", ".join("'" + each.replace("'", "''") + "'" for each in tables.patterns(name))
             connection.execute(f"CREATE VIEW {name} AS SELECT * FROM read_parquet([{files}])")
         return connection

@@ -11,8 +11,6 @@ import pytest
 
 pytestmark = pytest.mark.tpch_nondask
 
-TABLES = ("region", "nation", "supplier", "customer", "part", "partsupp", "orders", "lineitem")
-
 
 @pytest.fixture(scope="module")
 def spark(tables, tmp_path_factory):
@@ -45,7 +43,7 @@ def spark(tables, tmp_path_factory):
         builder = builder.config(name, value)
     opened = builder.getOrCreate()
     try:
-        for name in TABLES:
+        for name in tables.names:
             opened.read.parquet(*tables.files(name)).createOrReplaceTempView(name)
         opened.sql("SELECT count(*) FROM nation").collect()
         yield opened
