@@ -11,7 +11,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 sys.path.insert(0, str(Path(__file__).parents[1] / "sync"))
 import histories
-from s3_servers import KEYS, moto_server
+from s3_servers import KEYS, moto_server, s3_client
 
 from coiled_runtime_cli import config
 from coiled_runtime_cli.core.record import Run, SessionEnded, SessionStarted
@@ -58,7 +58,7 @@ def test_artefacts_are_beside_the_database_one_folder_a_run_and_it_is_said_where
 
 
 def test_artefacts_below_a_url_are_there_and_not_here(on_cluster):
-    boto3 = pytest.importorskip("boto3")
+    pytest.importorskip("boto3")
     pytest.importorskip("s3fs")
     with moto_server() as address:
         environment = {
@@ -67,13 +67,7 @@ def test_artefacts_below_a_url_are_there_and_not_here(on_cluster):
             "AWS_DEFAULT_REGION": "us-east-1",
             "AWS_ENDPOINT_URL": address,
         }
-        client = boto3.client(
-            "s3",
-            endpoint_url=address,
-            region_name="us-east-1",
-            aws_access_key_id=KEYS["AWS_ACCESS_KEY_ID"],
-            aws_secret_access_key=KEYS["AWS_SECRET_ACCESS_KEY"],
-        )
+        client = s3_client(address)
         client.create_bucket(Bucket="team")
         flags = ("--performance-report", "--cluster-dump", "always", "--artifacts", "s3://team/kept")
         done = on_cluster.run("bench", "--suite", "a", "--cluster", "two", *flags, environment=environment)

@@ -14,7 +14,7 @@ import time
 import urllib.error
 import urllib.request
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -100,19 +100,25 @@ def seaweedfs_server() -> Iterator[str]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _has_bucket(address: str) -> bool:
+def s3_client(address: str, **options: Any) -> Any:
+    """A client that the servers here know."""
     import boto3
-    from botocore.config import Config
-    from botocore.exceptions import BotoCoreError, ClientError
 
-    client = boto3.client(
+    return boto3.client(
         "s3",
         endpoint_url=address,
         region_name="us-east-1",
         aws_access_key_id=KEYS["AWS_ACCESS_KEY_ID"],
         aws_secret_access_key=KEYS["AWS_SECRET_ACCESS_KEY"],
-        config=Config(connect_timeout=2, read_timeout=2, retries={"total_max_attempts": 1}),
+        **options,
     )
+
+
+def _has_bucket(address: str) -> bool:
+    from botocore.config import Config
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    client = s3_client(address, config=Config(connect_timeout=2, read_timeout=2, retries={"total_max_attempts": 1}))
     try:
         client.list_objects_v2(Bucket="history")
     except (BotoCoreError, ClientError):
