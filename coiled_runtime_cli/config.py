@@ -389,7 +389,7 @@ def _config_files(here: Path, environ: Mapping[str, str], chosen: Path | None) -
 
 def read_toml(file: Path) -> dict[str, Any]:
     """A whole file of TOML. Raises UsageError, naming it, where it cannot be read or is none."""
-    return _parse(file, _content(file))
+    return parse_toml(file, _content(file))
 
 
 def _content(file: Path) -> bytes:
@@ -405,7 +405,7 @@ def _read(file: Path) -> dict[str, Any] | None:
     embedded = file.name == "pyproject.toml"
     if embedded and b"crt" not in content:
         return None
-    table: object = _parse(file, content)
+    table: object = parse_toml(file, content)
     for part in ("tool", "crt") if embedded else ():
         table = table.get(part) if isinstance(table, dict) else None
         if table is None:
@@ -415,7 +415,8 @@ def _read(file: Path) -> dict[str, Any] | None:
     return table
 
 
-def _parse(file: Path, content: bytes) -> dict[str, Any]:
+def parse_toml(file: Path, content: bytes) -> dict[str, Any]:
+    """What would be read of a file with this content. Raises UsageError, naming it, where that is no TOML."""
     if sys.version_info >= (3, 11):
         import tomllib
     else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -15,8 +16,13 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
-#: What they need in any environment.
+#: What those need in any environment that work on a cluster, or with data.
 NEEDED = ("dask[dataframe]", "distributed", "numpy", "pandas", "pyarrow", "pytest")
+
+#: What such suites speak of: libraries, and fixtures of the plugin that bring them along.
+_SPEAKS_OF_THEM = re.compile(
+    r"\b(dask|distributed|numpy|pandas|pyarrow|\w*client|\w*cluster|dataset|new_array|sizing|shuffle_method)\b"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +67,18 @@ def _read(file: Path) -> tuple[str, tuple[str, ...]]:
                 if isinstance(each, (ast.FunctionDef, ast.AsyncFunctionDef)) and each.name.startswith("test_")
             ]
     return (ast.get_docstring(module) or "").partition("\n")[0], tuple(tests)
+
+
+def needed(folder: Path, arguments: Sequence[str] = ()) -> tuple[str, ...]:
+    """What suites need in any environment: pytest alone, where nothing in them is of Dask, of tables or of a cluster.
+
+    ``arguments`` are those of :func:`select`: a file that was named may be elsewhere.
+    """
+    named = (Path(each.partition("::")[0]) for each in arguments)
+    for file in (*folder.rglob("*.py"), *(each for each in named if each.is_file())):
+        if _SPEAKS_OF_THEM.search(file.read_text(errors="replace")):
+            return NEEDED
+    return ("pytest",)
 
 
 def select(folder: Path, *, names: Sequence[str], node_ids: Sequence[str], here: Path) -> tuple[str, ...]:

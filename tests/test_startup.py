@@ -51,6 +51,7 @@ HEAVY = {
         "db --help",
         "db query --help",
         "config show --help",
+        "init --help",
     ],
 )
 def test_help_imports_nothing_heavy(command: str, tmp_path: Path) -> None:

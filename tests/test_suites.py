@@ -81,3 +81,16 @@ def test_the_projects_own_suites_hold_the_parquet_suite():
     suites.find.cache_clear()
     tests = {test for each in suites.find(suites_folder()) if each.topic == "parquet" for test in each.tests}
     assert {"test_write_wide_data", "test_quickstart_parquet", "test_download_throughput"} <= tests
+
+
+def test_suites_that_say_nothing_of_dask_need_pytest_alone(tmp_path):
+    from coiled_runtime_cli import suites
+
+    (tmp_path / "test_words.py").write_text("import json\n\n\ndef test_words(benchmark_time): pass\n")
+    assert suites.needed(tmp_path) == ("pytest",)
+    elsewhere = tmp_path / "elsewhere" / "test_work.txt"
+    elsewhere.parent.mkdir()
+    elsewhere.write_text("def test_work(small_client): pass\n")
+    assert suites.needed(tmp_path, [f"{elsewhere}::test_work"]) == suites.NEEDED
+    (tmp_path / "test_frames.py").write_text("import dask.dataframe\n")
+    assert suites.needed(tmp_path) == suites.NEEDED

@@ -181,7 +181,7 @@ def _make(
         )
     else:
         releases = plan.kind != PACKAGES
-        base = suites.NEEDED if plan.target is not None and releases else ()
+        base = _needed(plan, settings) if releases else ()
         watched = [plan.package] if plan.package else list(dict.fromkeys(each.name for each in candidates[1:]))
         chosen = benches.Environments(
             candidates,
@@ -230,6 +230,13 @@ def _make(
     return Rig(measure, chosen, stop, modules, tuple(notes), ahead)
 
 
+def _needed(plan: Plan, settings: Config) -> tuple[str, ...]:
+    """What the benchmark needs in any environment; a command brings what it needs."""
+    if plan.target is None:
+        return ()
+    return suites.needed(settings.suites, selection_of(plan, settings).arguments)
+
+
 def _bare(requirement: str) -> str:
     return environments.normal(requirement.partition("[")[0])
 
@@ -255,9 +262,7 @@ def _environment(plan: Plan, parts: Sequence[Part], record: Record, settings: Co
     """An interpreter with all that the candidates stand on, without them: as of the day of the bad end, unless told otherwise."""
     if plan.python is not None and not plan.with_ and _is_environment(plan.python):
         return Path(plan.python).absolute()
-    wanted = benches.base_requirements(
-        [each.project for each in parts], base=suites.NEEDED if plan.target is not None else (), with_=plan.with_
-    )
+    wanted = benches.base_requirements([each.project for each in parts], base=_needed(plan, settings), with_=plan.with_)
     as_of = plan.as_of
     if as_of is None and environments.has_uv():
         end = clones_of(plan)[0].repository.commit(record.bisection.candidates[-1].name)
