@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+#: Everything here but bytecode: that a package was imported is no change of it, where nobody told git to ignore that.
+_BUT_BYTECODE = (".", ":(exclude,glob)**/__pycache__/**")
+
+
 @dataclass(frozen=True, slots=True)
 class Checkout:
     commit: str
@@ -30,7 +34,7 @@ def repository_root(folder: Path) -> Path | None:
 
 
 def checkout(folder: Path) -> Checkout | None:
-    """Commit and dirtiness (of tracked and untracked files below ``folder``); None if it is in no repository."""
+    """Commit and dirtiness (of tracked and untracked files below ``folder``, but bytecode); None if it is in no repository."""
     if repository_root(folder) is None:
         return None
     try:
@@ -39,7 +43,7 @@ def checkout(folder: Path) -> Checkout | None:
         if head.returncode != 0:
             return None
         status = process.run(
-            ["git", "--no-optional-locks", "status", "--porcelain", "--untracked-files=normal", "--", "."],
+            ["git", "--no-optional-locks", "status", "--porcelain", "--untracked-files=normal", "--", *_BUT_BYTECODE],
             folder=folder,
         )
         origin = process.run(["git", "config", "--get", "remote.origin.url"], folder=folder)
@@ -60,6 +64,24 @@ def last_change(file: Path) -> int | None:
         return None
     clean = status.returncode == 0 and not status.stdout.strip()
     return int(found.stdout) if clean and found.stdout.strip().isdecimal() else None
+
+
+def references(folder: Path, *, longest: float) -> list[str]:
+    """Branches and tags that a folder's repository has, the newest first; none where git does not answer in ``longest`` seconds."""
+    return _listed(folder, longest, "for-each-ref", "--sort=-creatordate", "--format=%(refname:short)", "refs")
+
+
+def remotes(folder: Path, *, longest: float) -> list[str]:
+    """The names of its remotes; none as above."""
+    return _listed(folder, longest, "remote")
+
+
+def _listed(folder: Path, longest: float, *arguments: str) -> list[str]:
+    try:
+        done = process.run(["git", "-C", folder, *arguments], timeout=longest)
+    except ToolError:
+        return []
+    return done.stdout.splitlines() if done.returncode == 0 else []
 
 
 def tip(url: str) -> str:

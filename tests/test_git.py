@@ -140,3 +140,15 @@ def test_a_worktree_is_elsewhere_and_the_clone_stays_as_it_is(clone, tmp_path):
     assert (clone.folder / "file0").read_text() == "work that is not committed"
     assert clone("status", "--porcelain") == "M file0"
     assert clone("worktree", "list").count("\n") == 0
+
+
+def test_bytecode_is_no_change_of_a_checkout_whether_or_not_git_was_told_to_ignore_it(tmp_path):
+    clone = Clone(tmp_path / "a clone")
+    commit = clone.commit("package/module.py")
+    bytecode = clone.folder / "package" / "__pycache__" / "module.pyc"
+    bytecode.parent.mkdir()
+    bytecode.write_bytes(b"")
+    found = git.checkout(clone.folder)
+    assert (found.commit, found.dirty) == (commit, False)
+    (clone.folder / "package" / "new.py").write_text("")
+    assert git.checkout(clone.folder).dirty

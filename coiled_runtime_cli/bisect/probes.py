@@ -418,7 +418,8 @@ def _wrong_witnesses(ready: Ready, imports: Path) -> str | None:
             return f"{each['name']} was imported from {file}, and not from {roots[each['name']]}"
     for name, root, commit in ready.imports:
         if commit is not None and (there := commit_at(root)) != commit:
-            return f"{name} was at {there}, and {commit[:12]} was asked for"
+            found = "has changes that are in no commit" if there is None else f"was at {there[:12]}"
+            return f"{name} {found}, and {commit[:12]} was asked for: {root}"
     return None
 
 

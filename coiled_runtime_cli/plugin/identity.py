@@ -149,8 +149,10 @@ def module_identity(name: str) -> dict[str, Any] | None:
         if parent == above:
             return found
         above = parent
+    # that it was imported, with bytecode that nobody told git to ignore, is no change of it
+    changes = ["status", "--porcelain", "--", ".", ":(exclude,glob)**/__pycache__/**"]
     try:
-        for key, arguments in (("commit", ["rev-parse", "HEAD"]), ("dirty", ["status", "--porcelain", "--", "."])):
+        for key, arguments in (("commit", ["rev-parse", "HEAD"]), ("dirty", changes)):
             done = subprocess.run(
                 ["git", "--no-optional-locks", *arguments],
                 cwd=folder,

@@ -255,7 +255,7 @@ def test_what_is_imported_from_a_checkout_is_known_by_its_commit_and_dirtiness(m
     subprocess.run([*git, "commit", "-qm", "first"], check=True)
     commit = subprocess.run([*git, "rev-parse", "HEAD"], check=True, capture_output=True, text=True).stdout.strip()
     measured.write("test_import.py", "import measured_package\ndef test_x(): ...\n")
-    environment = {"PYTHONPATH": str(checkout), "PYTHONDONTWRITEBYTECODE": "1"}
+    environment = {"PYTHONPATH": str(checkout)}  # bytecode is written, and git was not told to ignore it
 
     def imported():
         done = measured.run("test_import.py", environment=environment)
