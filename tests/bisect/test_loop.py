@@ -1,23 +1,15 @@
 """The loop between search and measurement, with measurements that are made up."""
 
-import importlib.util
 import math
-import sys
 import threading
-from pathlib import Path
 
 import numpy as np
 import pytest
 
-from coiled_runtime_cli.bisect import loop
+from coiled_runtime_cli.bisect import loop, simulation
 from coiled_runtime_cli.core.bisection import Probe
 from coiled_runtime_cli.core.search import VERIFY, Answer, Search
 from coiled_runtime_cli.errors import ToolError
-
-_spec = importlib.util.spec_from_file_location("bisect_curve", Path(__file__).parents[2] / ".ci" / "bisect_curve.py")
-curve = importlib.util.module_from_spec(_spec)
-sys.modules["bisect_curve"] = curve  # its dataclasses ask for it
-_spec.loader.exec_module(curve)
 
 
 class Line:
@@ -153,8 +145,8 @@ def test_which_builds_may_be_next_is_told_before_each_step():
 
 
 def trials(name, count, seed=77):
-    cell = curve.TABLE[name]
-    return [curve.trial(cell, seed * 1000 + number) for number in range(count)]
+    cell = simulation.TABLE[name]
+    return [simulation.trial(cell, seed * 1000 + number) for number in range(count)]
 
 
 @pytest.mark.slow
@@ -198,9 +190,9 @@ def test_where_nothing_changes_no_commit_is_named():
 def test_clear_changes_are_named_in_16_runs_at_the_mean():
     """Signal at least four times the noise, over sizes of the range."""
     runs, wrong = [], 0
-    for name, cell in curve.grid().items():
+    for name, cell in simulation.grid().items():
         if math.log1p(cell.effect) / cell.noise >= 4:
-            found = [curve.trial(cell, 9000 + number) for number in range(12)]
+            found = [simulation.trial(cell, 9000 + number) for number in range(12)]
             runs += [each.runs - each.verifying for each in found]
             wrong += sum(not each.right for each in found)
             assert not any(each.named and not each.right for each in found), name
