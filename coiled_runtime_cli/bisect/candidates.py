@@ -292,5 +292,16 @@ def index_versions(name: str, *, python: str | None, early: bool) -> set[Version
         raise (RemoteError if "onnection" in text else ToolError)(
             f"the releases of {name} are not known: {text[-500:]}"
         )
-    line = next((each for each in done.stdout.splitlines() if each.startswith("Available versions:")), "")
-    return {Version(each.strip()) for each in line.partition(":")[2].split(",") if each.strip()}
+    return told_versions(done.stdout)
+
+
+def told_versions(text: str) -> set[Version]:
+    """Those that `pip index versions` wrote, without what is none: pip before 24.1 also tells files of the distant past."""
+    line = next((each for each in text.splitlines() if each.startswith("Available versions:")), "")
+    found = set()
+    for each in line.partition(":")[2].split(","):
+        try:
+            found.add(Version(each.strip()))
+        except InvalidVersion:
+            continue
+    return found

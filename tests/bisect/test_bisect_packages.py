@@ -12,6 +12,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 import slowpoke
 
+from coiled_runtime_cli.bisect.candidates import told_versions
 from coiled_runtime_cli.errors import UsageError
 
 
@@ -122,3 +123,9 @@ def test_without_uv_pip_and_venv_make_the_environments(crt, index, monkeypatch, 
     assert made.name == "slowpoke-1.0-py3-none-any.whl"
     environments.install_into(tmp_path / "target", repository.folder, python=sys.executable)
     assert (tmp_path / "target" / "slowpoke" / "_generated.py").is_file()
+
+
+def test_versions_that_are_none_are_left_out_of_what_an_old_pip_tells():
+    told = "dask (0.9.0)\nAvailable versions: 0.9.0, 0.8.1.macosx-10.5-x86_64, 0.8.1\n  LATEST:    0.9.0\n"
+    assert sorted(map(str, told_versions(told))) == ["0.8.1", "0.9.0"]
+    assert told_versions("") == set()
