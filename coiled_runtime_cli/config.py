@@ -277,6 +277,28 @@ def build_settings(settings: Config) -> BuildSettings:
     return BuildSettings(**found)
 
 
+@dataclass(frozen=True, slots=True)
+class GitHub:
+    """What a workflow is told of where it runs. The token is in no representation, and so in no message."""
+
+    token: str | None = field(repr=False)
+    api_url: str | None
+    repository: str | None  # OWNER/NAME
+
+
+def github(environ: Mapping[str, str] | None = None) -> GitHub:
+    """``GH_TOKEN`` or ``GITHUB_TOKEN``, ``GITHUB_API_URL`` and ``GITHUB_REPOSITORY``; what is empty is not set.
+
+    Raises UsageError for a token that is none, without showing it.
+    """
+    given = os.environ if environ is None else environ
+    name = next((each for each in ("GH_TOKEN", "GITHUB_TOKEN") if given.get(each)), None)
+    token = given[name].strip() if name is not None else None
+    if token is not None and not re.fullmatch(r"[\x21-\x7e]+", token):
+        raise UsageError(f"{name} is no token: it has spaces, or characters that are not ASCII")
+    return GitHub(token, given.get("GITHUB_API_URL") or None, given.get("GITHUB_REPOSITORY") or None)
+
+
 def environment() -> dict[str, str]:
     """The variables of the environment, for recipes, which may read any."""
     return dict(os.environ)

@@ -28,6 +28,7 @@ ISOLATED = (
     "COILED_",
     "AB_VERSION",
     "GITHUB_",
+    "GH_TOKEN",
     "PYTEST_",
     "NO_COLOR",
     "FORCE_COLOR",

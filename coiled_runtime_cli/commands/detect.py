@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from coiled_runtime_cli.commands.detect_issues import issues
 from coiled_runtime_cli.commands.options import Databases, moment, seconds, share
 
 if TYPE_CHECKING:
@@ -172,6 +173,9 @@ def accept(
     finally:
         engine.dispose()
     console.note(f"{counted(len(ids), 'finding')} accepted")
+
+
+app.command()(issues)
 
 
 def _refuse_nothing(history: History, searched: int, short: int) -> None:

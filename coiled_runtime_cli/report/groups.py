@@ -103,6 +103,11 @@ def slug(text: str, *, always: bool = False) -> str:
     return f"{readable}-{token}" if readable else token
 
 
+def function_slug(path: str, name: str) -> str:
+    """The name of a test's page: of its file's path and its name without parameters."""
+    return slug(f"{path.removesuffix('.py').replace('/', '.')}.{name}")
+
+
 def moment(microseconds: int) -> datetime | None:
     return None if microseconds == NO_TIME else datetime.fromtimestamp(microseconds / 1e6, timezone.utc)
 
@@ -115,11 +120,10 @@ def _functions(history: History) -> tuple[tuple[Function, ...], NDArray[np.int32
     of = np.zeros(len(history.benchmarks), np.int32)
     for path, name in sorted(members):
         indexes = members[path, name]
-        stem = path.removesuffix(".py").replace("/", ".")
         of[indexes] = len(functions)
         functions.append(
             Function(
-                slug=slug(f"{stem}.{name}"),
+                slug=function_slug(path, name),
                 path=path,
                 name=name,
                 suite=history.benchmarks[indexes[0]].suite,
