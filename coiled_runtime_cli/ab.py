@@ -20,6 +20,7 @@ from coiled_runtime_cli import bench, config, environments, journal, measuring, 
 from coiled_runtime_cli.core import experiment as plans
 from coiled_runtime_cli.core.record import Environment, Run, content_id
 from coiled_runtime_cli.errors import ToolError, UsageError
+from coiled_runtime_cli.locations import expanded
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -60,6 +61,8 @@ def read(folder: Path) -> tuple[Experiment, list[str]]:
         return plans.make([plans.arm(each.stem, config.read_toml(each)) for each in files], table), []
     except plans.ExperimentError as error:
         raise UsageError(f"{folder}: {error}", hint="crt ab run --help says what a folder holds") from error
+    except RecursionError as error:
+        raise UsageError(f"{folder}: a configuration in it is nested without end") from error
 
 
 def _triplet(conda: Path) -> Arm:
@@ -86,7 +89,7 @@ def _yaml(file: Path) -> dict[str, Any]:
         content = yaml.safe_load(file.read_text(encoding="utf-8"))
     except OSError as error:
         raise UsageError(f"{file}: cannot be read: {error.strerror or error}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # a date that is none, nesting beyond all measure
         raise UsageError(f"{file}: is not valid YAML: {' '.join(str(error).split())}") from error
     if content is None:
         return {}
@@ -131,6 +134,17 @@ packages = [
 # n_workers = 4
 """,
     }
+
+
+def files_of(arms: Mapping[str, Sequence[str]], chosen: Sequence[str]) -> dict[str, str]:
+    """The files of an experiment: the requirements of each arm, and the suites that are run."""
+
+    def listed(texts: Sequence[str]) -> str:
+        # what JSON has as a text is one in TOML too
+        return "".join(f"  {json.dumps(each, ensure_ascii=False)},\n" for each in texts)
+
+    settings = f"suites = [\n{listed(chosen)}]\n"
+    return {SETTINGS: settings, **{f"{name}.toml": f"packages = [\n{listed(each)}]\n" for name, each in arms.items()}}
 
 
 # --- the record
@@ -255,7 +269,7 @@ def make_environments(
         locked = tuple(record.locks.get(arm.name, ()))
         prefer = locked if arm.name == plans.BASELINE else prefer
         if arm.interpreter is not None:
-            python = folder / Path(arm.interpreter).expanduser()
+            python = folder / expanded(arm.interpreter)
             if not python.is_file():
                 raise UsageError(f"{arm.name}: interpreter: no such file: {python}")
         elif known.is_file():

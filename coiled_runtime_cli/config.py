@@ -393,7 +393,7 @@ def _server_name(db: str) -> str:
 def _config_files(here: Path, environ: Mapping[str, str], chosen: Path | None) -> Iterator[tuple[Path, str]]:
     """The files to read, the weakest first, each with how its values' origin is written."""
     if chosen is not None:
-        file = here / chosen.expanduser()
+        file = here / locations.expanded(chosen)
         if not file.is_file():
             raise UsageError(f"--config: no such file: {file}")
         yield file, str(file)
@@ -452,7 +452,7 @@ def parse_toml(file: Path, content: bytes) -> dict[str, Any]:
         table: dict[str, Any] = tomllib.loads(content.decode())
     except UnicodeDecodeError as error:
         raise UsageError(f"{file}: is not UTF-8 text: {error.reason} at byte {error.start}") from error
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:  # a TOMLDecodeError is one; so are numbers and nesting beyond all measure
         raise UsageError(f"{file}: is not valid TOML: {error}") from error
     return table
 
@@ -490,14 +490,14 @@ def _with_absolute_remote(table: object, file: Path) -> object:
     remote = table.get("remote") if isinstance(table, dict) else None
     if not isinstance(table, dict) or not isinstance(remote, str) or "://" in remote or not remote.strip():
         return table
-    return {**table, "remote": str(file.absolute().parent / Path(remote).expanduser())}
+    return {**table, "remote": str(file.absolute().parent / locations.expanded(remote))}
 
 
 def _with_absolute_folders(table: object, file: Path) -> object:
     if not isinstance(table, dict):
         return table
     folders = {key: table[key] for key in _BUILD_FOLDERS if isinstance(table.get(key), str) and table[key].strip()}
-    return {**table, **{key: str(file.absolute().parent / Path(each).expanduser()) for key, each in folders.items()}}
+    return {**table, **{key: str(file.absolute().parent / locations.expanded(each)) for key, each in folders.items()}}
 
 
 def _from_environment(environ: Mapping[str, str], base: Path | None) -> dict[str, _Given]:
@@ -546,7 +546,7 @@ def _text(given: _Given) -> str:
 def _path(given: _Given) -> Path:
     if not isinstance(given.value, str | Path) or not str(given.value).strip() or "\0" in str(given.value):
         raise _refuse(given, "a path")
-    path = Path(given.value).expanduser()
+    path = locations.expanded(given.value)
     return path if given.base is None else given.base / path
 
 

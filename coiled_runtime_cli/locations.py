@@ -1,4 +1,4 @@
-"""Where the files that crt ships are: beside the package in a checkout, inside it when installed; how large a folder is."""
+"""Where the files that crt ships are: beside the package in a checkout, inside it when installed. And what is said of paths."""
 
 from __future__ import annotations
 
@@ -26,6 +26,11 @@ def suites_folder() -> Path:
 
 def recipe_folder() -> Path:
     return _shipped("recipe", "meta.yaml")
+
+
+def expanded(path: str | Path) -> Path:
+    """A path whose ``~`` is somebody's home. Of somebody whom there is not it stays as it is, as in a shell."""
+    return Path(os.path.expanduser(path))  # noqa: PTH111  Path.expanduser() raises then
 
 
 def size_of(folder: Path) -> int:

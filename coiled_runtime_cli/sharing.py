@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from coiled_runtime_cli import config, console, process
 from coiled_runtime_cli.errors import RemoteError, UsageError
+from coiled_runtime_cli.locations import expanded
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -73,7 +74,7 @@ def _folder(remote: config.Remote) -> Path | None:
         return None
     from urllib.parse import unquote, urlsplit
 
-    return Path(unquote(urlsplit(remote.remote).path)) if separator else Path(rest or remote.remote).expanduser()
+    return Path(unquote(urlsplit(remote.remote).path)) if separator else expanded(rest or remote.remote)
 
 
 @contextlib.contextmanager

@@ -108,14 +108,21 @@ def _of_rattler_build(text: bytes) -> tuple[tuple[str, ...], tuple[str, ...]]:
 
     imports: list[str] = []
     commands: list[str] = []
-    for each in yaml.safe_load(text) or []:
+    try:
+        content = yaml.safe_load(text)
+    except (yaml.YAMLError, ValueError, RecursionError):
+        return (), ()
+    for each in content if isinstance(content, list) else ():
         if isinstance(each, dict) and isinstance(each.get("python"), dict):
-            imports += each["python"].get("imports") or []
+            imports += _listed(each["python"].get("imports"))
         elif isinstance(each, dict) and "script" in each:
             script = each["script"]
-            content = script.get("content", []) if isinstance(script, dict) else script
-            commands += [content] if isinstance(content, str) else content
-    return tuple(map(str, imports)), tuple(map(str, commands))
+            commands += _listed(script.get("content") if isinstance(script, dict) else script)
+    return tuple(imports), tuple(commands)
+
+
+def _listed(value: object) -> list[str]:
+    return [str(each) for each in value] if isinstance(value, list) else [value] if isinstance(value, str) else []
 
 
 def _of_conda_build(contents: archive.Contents) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -124,10 +131,12 @@ def _of_conda_build(contents: archive.Contents) -> tuple[tuple[str, ...], tuple[
 
     try:
         content = yaml.load(contents.files.get("recipe/meta.yaml", b""), Loader=yaml.BaseLoader)  # noqa: S506 - texts alone
-    except yaml.YAMLError:
+    except (yaml.YAMLError, RecursionError):
         return (), ()
-    section = (content or {}).get("test") or {} if isinstance(content, dict) else {}
-    return tuple(section.get("imports") or ()), tuple(section.get("commands") or ())
+    section = content.get("test") if isinstance(content, dict) else None
+    if not isinstance(section, dict):
+        return (), ()
+    return tuple(_listed(section.get("imports"))), tuple(_listed(section.get("commands")))
 
 
 def check(made: Artifact, recipe: Recipe) -> Check:

@@ -10,14 +10,15 @@ import contextlib
 import json
 import re
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from coiled_runtime_cli import atomic
 from coiled_runtime_cli.errors import RemoteError, ToolError, UsageError
+from coiled_runtime_cli.locations import expanded
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Iterator, Mapping, Sequence
+    from pathlib import Path
 
     from typing_extensions import Self
 
@@ -88,7 +89,7 @@ def located(channel: str) -> str:
     """A channel as py-rattler takes it: a folder by its whole path, all else as it is. Raises UsageError."""
     if _URL.match(channel):
         return channel
-    folder = Path(channel).expanduser()
+    folder = expanded(channel)
     if not folder.is_dir():
         if channel.startswith((".", "/", "~")) or "\\" in channel:
             raise UsageError(f"no channel folder {channel}")

@@ -166,6 +166,8 @@ def _read(file: Path, text: str) -> Recipe:
         raise UsageError(
             f"{file}{where}: {getattr(error, 'problem', None) or error}", hint="crt build --render shows the text"
         ) from error
+    except RecursionError as error:
+        raise UsageError(f"{file}: what it renders to is nested without end") from error
     try:
         return read(content)
     except RecipeError as error:

@@ -39,6 +39,8 @@ def load_shapes(path: Path) -> dict[str, dict[str, Any]]:
         line = f", line {mark.line + 1}" if mark is not None else ""
         problem = getattr(error, "problem", None) or "not YAML"
         raise UsageError(f"{path}{line}: is not valid YAML: {problem}") from error
+    except (ValueError, RecursionError) as error:  # a date that is none, a number or nesting beyond all measure
+        raise UsageError(f"{path}: is not valid YAML: {error}") from error
     if content is None:
         return {}
     if not isinstance(content, dict):
@@ -56,7 +58,7 @@ def _check(place: str, keywords: object) -> dict[str, Any]:
     refuse_reserved(place, keywords)
     try:
         json.dumps(keywords, allow_nan=False)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, RecursionError) as error:
         raise UsageError(
             f"{place}: {error}", hint="quote it: a keyword takes text, numbers, true, false and lists"
         ) from error

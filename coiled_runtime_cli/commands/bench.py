@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
@@ -261,7 +260,7 @@ class _Bench:
         interrupted = False
         try:
             target = bench.target(self.python, Path(prepared.folder))
-            with console.progress(None, "bench") as progress, _terminate_as_interrupt():
+            with console.progress(None, "bench") as progress:
                 for number, only in self._plan():
                     now = replace(prepared, repeat=number, only=list(only) if only is not None else None)
                     for event in bench.run_round(target, self.selection, now, write_settings=session.write_settings):
@@ -488,18 +487,3 @@ def _cluster_text(spec: dict[str, object]) -> str:
 
 def _last_lines(text: str, count: int) -> str:
     return "\n".join("    " + line for line in text.rstrip().splitlines()[-count:])
-
-
-@contextmanager
-def _terminate_as_interrupt() -> Iterator[None]:
-    """SIGTERM (a CI job that is cancelled) ends the session as Ctrl-C does: rows kept, clusters closed."""
-    import signal
-
-    def stop(_signal: int, _frame: object) -> None:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, stop)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)

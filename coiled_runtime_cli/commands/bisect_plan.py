@@ -12,6 +12,7 @@ from coiled_runtime_cli.bisect import rig
 from coiled_runtime_cli.bisect.plan import COMMITS, PACKAGES, RELEASES, Plan
 from coiled_runtime_cli.core.quantity import counted
 from coiled_runtime_cli.errors import UsageError
+from coiled_runtime_cli.locations import expanded
 
 if TYPE_CHECKING:
     from coiled_runtime_cli.config import Config
@@ -168,7 +169,7 @@ def _of_environments(asked: Asked) -> bool:
 def _python(asked: Asked) -> str | None:
     """A path is made whole: it has to be found from any folder."""
     if asked.python is not None and ("/" in asked.python or Path(asked.python).exists()):
-        path = asked.folder / Path(asked.python).expanduser()
+        path = asked.folder / expanded(asked.python)
         if not path.exists():
             raise UsageError(f"--python {asked.python}: no such file")
         return str(path)
@@ -195,7 +196,7 @@ def _repositories(asked: Asked) -> tuple[tuple[str, str], ...]:
     """Name and folder of each clone; a name is what its remote calls it, else its folder."""
     found: dict[str, str] = {}
     for folder in (asked.repo or ".", *asked.with_repo):
-        place = (asked.folder / Path(folder).expanduser()).resolve()
+        place = (asked.folder / expanded(folder)).resolve()
         if git.repository_root(place) is None and asked.repo is None and place == asked.folder.resolve():
             raise UsageError(
                 "this folder is in no git repository", hint="--repo ../dask names a clone, --package a package"

@@ -102,7 +102,7 @@ def _store(to: str, endpoint_url: str | None, profile: str | None, region: str |
 
 
 def _put(made: Artifact, to: str, label: str | None, store: Store | None) -> str:
-    from coiled_runtime_cli import config
+    from coiled_runtime_cli import config, locations
     from coiled_runtime_cli.build import artifact, channel
     from coiled_runtime_cli.build import upload as uploads
     from coiled_runtime_cli.errors import UsageError
@@ -126,7 +126,7 @@ def _put(made: Artifact, to: str, label: str | None, store: Store | None) -> str
         return "done"
     if "://" in to:
         raise UsageError(f"{to}: unknown kind of channel", hint="a folder, s3://bucket/prefix, or anaconda.org/OWNER")
-    folder = Path(to).expanduser()
+    folder = locations.expanded(to)
     target = folder / made.subdir / made.path.name
     word = artifact.place(made.path, target, replace=False)
     channel.index(folder, {target: made.sha256})

@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from packaging.version import InvalidVersion, Version
+from packaging.version import Version
 
 from coiled_runtime_cli.core.nearest import unknown
 
@@ -96,7 +96,7 @@ def allows(constraint: str, version: str) -> bool:
             all(_holds(term.strip(), found) for term in part.split(",") if term.strip())
             for part in constraint.split("|")
         )
-    except InvalidVersion:
+    except ValueError:  # an InvalidVersion is one, and a number of thousands of digits
         return True
 
 
@@ -266,7 +266,11 @@ def with_package_version(text: str, version: str) -> str:
     found = package_version(text)
     if not _PLAIN.match(version):
         raise PinError(f"{version!r} is no version of a release: expected X.Y.Z")
-    if Version(version) < Version(found["version"]):
+    try:
+        backwards = Version(version) < Version(found["version"])
+    except ValueError as error:
+        raise PinError(f"{version[:80]} cannot be compared with {found['version'][:80]}, which the recipe has") from error
+    if backwards:
         raise PinError(f"{version} comes before {found['version']}, which the recipe has")
     start, end = found.span("version")
     return text[:start] + version + text[end:]

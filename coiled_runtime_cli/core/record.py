@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import math
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, get_args
 
@@ -270,9 +271,8 @@ Line = (
     | Warned
 )
 _TYPES: dict[str, Any] = {kind.type: kind for kind in get_args(Line)}
-_FIELDS: dict[str, frozenset[str]] = {
-    name: frozenset(each.name for each in dataclasses.fields(kind)) for name, kind in _TYPES.items()
-}
+#: What a column of a database can hold of a whole number.
+_LARGEST = 2**63 - 1
 
 
 def encode(line: Line) -> str:
@@ -282,32 +282,53 @@ def encode(line: Line) -> str:
 
 
 def decode(text: str) -> Line | None:
-    """Read one journal line; None for a type that this crt does not know. Raises ValueError on anything else."""
+    """Read one journal line; None for a type that this crt does not know. Raises ValueError on anything else.
+
+    What is read can be stored: a field with a value of another kind is damage, and no record.
+    """
     try:
         fields = json.loads(text)
         kind = _TYPES.get(fields["type"])
         if kind is None:
             return None
-        known = {name: _shape(name, value) for name, value in fields.items() if name in _FIELDS[kind.type]}
-        line: Line = kind(**known)
+        line: Line = _record(kind, fields)
     except (TypeError, KeyError, AttributeError, RecursionError) as error:
         raise ValueError(f"not a journal line: {text[:80]!r}") from error
     return line
 
 
-def _shape(name: str, value: Any) -> Any:
-    """Restore the nested records and tuples that JSON wrote as objects and arrays."""
-    if name == "host":
-        return Host(**_known(Host, value))
-    if name == "packages":
-        return tuple(Package(**_known(Package, each)) for each in value)
-    if name == "metrics":
-        return tuple(Metric(**_known(Metric, each)) for each in value)
-    if name == "errors":
-        return tuple((str(file), str(message)) for file, message in value)
-    return tuple(value) if isinstance(value, list) else value
+def _record(kind: Any, value: dict[str, Any]) -> Any:
+    known = {each.name: str(each.type) for each in dataclasses.fields(kind) if each.name in value}
+    return kind(**{name: _value(type_, value[name]) for name, type_ in known.items()})
 
 
-def _known(kind: Any, value: dict[str, Any]) -> dict[str, Any]:
-    names = {each.name for each in dataclasses.fields(kind)}
-    return {name: each for name, each in value.items() if name in names}
+def _value(kind: str, value: Any) -> Any:
+    """A field of this annotation from what JSON has for it. Raises TypeError and ValueError where it is something else."""
+    if value is None and kind.endswith(" | None"):
+        return None
+    kind = kind.removesuffix(" | None")
+    if kind == "Host":
+        return _record(Host, value)
+    if kind == "tuple[Package, ...]":
+        return tuple(_record(Package, each) for each in value)
+    if kind == "tuple[Metric, ...]":
+        return tuple(_record(Metric, each) for each in value)
+    if kind == "tuple[tuple[str, str], ...]":
+        return tuple((str(first), str(second)) for first, second in value)
+    if kind == "tuple[str, ...]":
+        fits = isinstance(value, list) and all(isinstance(each, str) for each in value)
+        value = tuple(value) if fits else value
+    elif kind.startswith("dict["):
+        fits = isinstance(value, dict)
+    elif kind in {"str", "bool"}:
+        fits = isinstance(value, str if kind == "str" else bool)
+    else:
+        numbers: Any = int if kind == "int" else (int, float)
+        fits = isinstance(value, numbers) and not isinstance(value, bool) and _is_storable(value)
+    if not fits:
+        raise ValueError(f"{str(value)[:80]!r} where {kind} is expected")
+    return value
+
+
+def _is_storable(value: float) -> bool:
+    return abs(value) <= _LARGEST if isinstance(value, int) else math.isfinite(value)

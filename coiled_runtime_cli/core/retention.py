@@ -12,6 +12,9 @@ from coiled_runtime_cli.core.segment import parse_key
 #: Days that any history keeps: what is younger may still be on its way.
 SHORTEST = 14
 
+#: Days after which it is everything that is kept: there are dates for no more.
+LONGEST = 1000 * 365
+
 #: Days that a segment stays where it was after it is not kept any more: who is behind may be reading it.
 GRACE = 7
 
@@ -48,8 +51,10 @@ class Policy:
             days = document["keep_days"]
         except (ValueError, TypeError, KeyError, RecursionError) as error:
             raise PolicyError(str(error)) from error
-        if days is not None and (not isinstance(days, int) or isinstance(days, bool) or days < SHORTEST):
-            raise PolicyError(f"{days!r} is no number of days from {SHORTEST} on")
+        if days is not None and (
+            not isinstance(days, int) or isinstance(days, bool) or not SHORTEST <= days <= LONGEST
+        ):
+            raise PolicyError(f"{str(days)[:80]} is no number of days from {SHORTEST} to {LONGEST}")
         return cls(days)
 
     @classmethod
@@ -63,6 +68,8 @@ class Policy:
         days = int(found[1]) * _UNITS[(found[2] or "d")[0]]
         if days < SHORTEST:
             raise PolicyError(f"{text!r}: {SHORTEST} days are the least that is kept")
+        if days > LONGEST:
+            raise PolicyError(f"{text!r}: that is longer than anything is kept: all keeps everything")
         return cls(days)
 
     def __str__(self) -> str:

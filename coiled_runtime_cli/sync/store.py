@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Protocol
 from urllib.parse import unquote, urlsplit
 
 from coiled_runtime_cli.errors import RemoteError, UsageError
+from coiled_runtime_cli.locations import expanded
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -180,7 +181,7 @@ def open_store(
     from coiled_runtime_cli.sync.folder import FolderStore
 
     if not separator:
-        return FolderStore(Path(remote).expanduser())
+        return FolderStore(expanded(remote))
     parts = urlsplit(remote)
     if parts.netloc not in ("", "localhost") or not parts.path:
         raise UsageError(f"{remote} names another machine", hint="write file:///folder, with three slashes")
