@@ -63,19 +63,31 @@ class Cost:
     told: dict = field(default_factory=dict)
 
 
+#: Starts a program and says what it took. The kernel counts the memory of whoever starts a program as the program's own, so a
+#: bare interpreter does it, and not a pytest that has grown.
+LAUNCHER = """
+import json, os, sys, time
+began = time.perf_counter()
+child = os.posix_spawnp(sys.argv[2], sys.argv[2:], os.environ)
+_, status, usage = os.wait4(child, 0)
+elapsed = time.perf_counter() - began
+took = [elapsed, usage.ru_utime + usage.ru_stime, usage.ru_maxrss, os.WEXITSTATUS(status) if os.WIFEXITED(status) else -1]
+with open(sys.argv[1], "w") as stream:
+    json.dump(took, stream)
+"""
+
+
 def process_cost(command, folder, environment, out):
-    """Run a program to its end. Only what it takes itself: the processor time of its children that it waited for included."""
-    before = time.perf_counter()
+    """Run a program to its end. Processor time includes that of children which it waited for; memory is of the largest one."""
+    took = out.with_suffix(".took")
+    launch = [sys.executable, "-I", "-S", "-c", LAUNCHER, str(took), *map(str, command)]
     with out.open("wb") as stdout, out.with_suffix(".err").open("wb") as stderr:
-        process = subprocess.Popen(command, cwd=folder, env=environment, stdout=stdout, stderr=stderr)
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-    elapsed = time.perf_counter() - before
-    if process.returncode:
+        subprocess.run(launch, cwd=folder, env=environment, stdout=stdout, stderr=stderr, check=True)
+    elapsed, processor, memory, code = json.loads(took.read_text())
+    if code:
         said = out.with_suffix(".err").read_text(errors="replace") or out.read_text(errors="replace")
-        pytest.fail(f"{' '.join(map(str, command))} ended with {process.returncode}: {said[-2000:]}")
-    unit = 1 if sys.platform == "darwin" else 1024
-    return Cost(elapsed, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * unit)
+        pytest.fail(f"{' '.join(map(str, command))} ended with {code}: {said[-2000:]}")
+    return Cost(elapsed, processor, memory * (1 if sys.platform == "darwin" else 1024))
 
 
 @pytest.fixture(scope="session")
@@ -172,7 +184,7 @@ def write_history(path, shape, *, parameters=("tasks", "p2p", "disk"), seed=0):
     for number in range(shape.tests):
         function, parameter = f"test_{number // len(parameters)}", parameters[number % len(parameters)]
         names.append((f"{function}[{parameter}]", function, f"benchmarks/test_{number // (5 * len(parameters))}.py"))
-    levels = [(seeded.uniform(1, 60), seeded.uniform(0.03, 0.08), seeded.uniform(1, 20) * 2**30) for _ in names]
+    levels = [(seeded.uniform(1, 60), seeded.uniform(0.03, 0.08), seeded.uniform(1, 20) * 1e9) for _ in names]
     steps = [
         (seeded.randrange(shape.days), seeded.choice((0.7, 1.2, 1.5, 2.0))) if seeded.random() < 1 / 6 else None
         for _ in names
@@ -197,7 +209,7 @@ def write_history(path, shape, *, parameters=("tasks", "p2p", "disk"), seed=0):
                             str(start + dt.timedelta(seconds=duration)), duration, memory * 0.6,
                             memory * seeded.lognormvariate(0, 0.02), duration * 6, duration * 0.02 * seeded.random(),
                             duration * 0.1 * seeded.random(), duration * 0.5 * seeded.random(), 0.2 + 0.2 * seeded.random(),
-                            2**30, 0.2 + 0.1 * seeded.random(), 0.1 + 0.1 * seeded.random(),
+                            1e9, 0.2 + 0.1 * seeded.random(), 0.1 + 0.1 * seeded.random(),
                         )  # fmt: skip
 
     with closing(sqlite3.connect(path)) as connection, connection:
@@ -249,8 +261,8 @@ def imported(predecessor, clean_environment, tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def shape_of():
-    """``shape_of(tests, days)``: a history of one runtime with a session a day."""
-    return lambda tests, days: Shape(tests, 1, days)
+    """``shape_of(tests, days)``: a history with a session a day, of one runtime or of several."""
+    return lambda tests, days, runtimes=1: Shape(tests, runtimes, days)
 
 
 @pytest.fixture
@@ -296,14 +308,34 @@ def _git(folder, *arguments, stdin=""):
     return done.stdout.decode()
 
 
-@pytest.fixture
-def history(imported, tmp_path):
-    """``history(shape)``: a folder of one's own with that history in its ``benchmark.db``."""
+@pytest.fixture(scope="session")
+def after(imported, clean_environment, tmp_path_factory):
+    """``after(shape, "report", "--out", "site")``: a folder with that history in which the command ran; made once."""
+    made = {}
 
-    def make(shape):
+    def make(shape, *command):
+        if (shape, command) not in made:
+            folder = tmp_path_factory.mktemp("after")
+            shutil.copyfile(imported(shape), folder / "benchmark.db")
+            crt = [sys.executable, "-m", "coiled_runtime_cli", *command, "--no-progress"]
+            process_cost(crt, folder, clean_environment, folder / "out")
+            made[shape, command] = folder
+        return made[shape, command]
+
+    return make
+
+
+@pytest.fixture
+def history(imported, after, tmp_path):
+    """``history(shape, *command)``: a folder of one's own with that history in ``benchmark.db``, after a command ran there."""
+
+    def make(shape, *command):
         folder = tmp_path / "work"
-        folder.mkdir()
-        shutil.copyfile(imported(shape), folder / "benchmark.db")
+        if command:
+            shutil.copytree(after(shape, *command), folder)
+        else:
+            folder.mkdir()
+            shutil.copyfile(imported(shape), folder / "benchmark.db")
         return folder
 
     return make
@@ -335,8 +367,8 @@ def write_session():
                 start=started + number,
                 end=started + number + seconds,
                 duration=seconds,
-                average_memory=2.0**30,
-                peak_memory=2.0**31,
+                average_memory=1e9,
+                peak_memory=2e9,
             )
             lines.append(run)
         journal = folder / "crt-runs" / session / "main.jsonl"

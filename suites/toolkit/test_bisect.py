@@ -127,8 +127,9 @@ def test_switch_beside_installing(workshop, alternate, tmp_path, record_metric, 
         "pip": lambda: timed([[str(python), "-m", "pip", "install", "-q", "--force-reinstall", url()]]),
     }
     arms["uv"]()  # fetches what builds it
+    rounds = scale.count(smoke=1, laptop=5, full=9)
     with benchmark_time():
-        found = alternate(arms, scale.count(smoke=1, laptop=5, full=9))
+        found = alternate(arms, rounds)
     for name, values in found.items():
         record_metric(f"switch_by_{name}", statistics.median(values), unit="s")
     for name in ("uv", "fresh", "pip"):

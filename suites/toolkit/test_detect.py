@@ -26,7 +26,7 @@ def test_detect(shape, history, crt, record_cost, record_metric):
 
 
 def test_detect_a_year(crt, history, shape_of, record_cost, record_metric, scale):
-    """`crt detect` of all metrics of a year: 250 tests with 10 metrics each have 2,500 series of 365 runs."""
+    """`crt detect` of all metrics of a year: 250 tests with 11 metrics each have 2,750 series of 365 runs."""
     tests, days = scale.count(smoke=10, laptop=250, full=250), scale.count(smoke=40, laptop=365, full=365)
     folder = history(shape_of(tests, days))
     cost = crt("detect", folder=folder)
@@ -81,7 +81,8 @@ def test_detect_beside_otava(
         "crt": lambda: crt("detect", "--metric", "duration"),
     }
     crt("db", "query", "select count(*) as runs from test_run")  # stores what the journal holds
-    found = alternate(arms, scale.count(smoke=1, laptop=3, full=3))
+    rounds = scale.count(smoke=1, laptop=3, full=3)
+    found = alternate(arms, rounds)
     told = found["crt"][-1].told
     assert told["searched"] == series
     if series > 100:
