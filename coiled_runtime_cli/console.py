@@ -136,6 +136,18 @@ def hint(text: str) -> None:
         _say("36", "hint:", text)
 
 
+def annotation(level: str, title: str, text: str) -> None:
+    """What a workflow of GitHub shows beside a run, and not in the log alone: ``level`` is notice, warning or error.
+
+    https://docs.github.com/en/actions/reference/workflows-and-actions/workflow-commands: read from both streams.
+    """
+    escapes = {"%": "%25", "\r": "%0D", "\n": "%0A"}
+    of_title = {**escapes, ":": "%3A", ",": "%2C"}
+    said = "".join(escapes.get(each, each) for each in printable(text, layout=True))
+    named = "".join(of_title.get(each, each) for each in printable(title))
+    _write(sys.stderr, f"::{level} title={named}::{said}")
+
+
 def confirmed(question: str) -> bool:
     """What the user says to a question. Raises UsageError where nobody can be asked."""
     if not (_is_terminal(sys.stdin) and _is_terminal(sys.stderr)):

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from coiled_runtime_cli.commands.ab_comment import comment
 from coiled_runtime_cli.commands.options import seconds, share
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from sqlalchemy import Engine
 
@@ -30,16 +31,42 @@ _NAMED = 6
 
 @app.command()
 def init(
-    folder: Annotated[Path, typer.Argument(metavar="[DIR]", help="Where to write the examples.")] = Path("ab"),
+    folder: Annotated[Path, typer.Argument(metavar="[DIR]", help="Where to write the files.")] = Path("ab"),
+    *,
+    arm: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--arm",
+            metavar="NAME=WHAT",
+            help="An arm: a requirement of pip, or a folder with a recipe's meta.yaml. Repeatable.",
+        ),
+    ] = None,
+    suite: Annotated[
+        list[str] | None, typer.Option("--suite", "-s", metavar="NAME", help="What is run. Repeatable.")
+    ] = None,
 ) -> None:
-    """Write an example: an arm for today's Dask, one for its development version, and the settings.
+    """Write an example: an arm for today's Dask, one for its development version, and the settings. Or the arms that are named.
 
+    \b
     crt ab init, then edit ab/*.toml, then crt ab run ab --dry-run
-    """
+    crt ab init ab --arm baseline=base/recipe --arm pull-request=head/recipe --suite parquet
+    crt ab init ab --arm baseline="dask==2026.7.0" --arm newer="dask @ git+https://github.com/dask/dask@main"
+    """  # noqa: D301 - a backspace tells click to keep the lines that follow
     from coiled_runtime_cli import ab, console
+    from coiled_runtime_cli.core import experiment as plans
     from coiled_runtime_cli.errors import ToolError, UsageError
 
-    files = ab.examples()
+    if arm:
+        arms = _named(arm)
+        try:
+            plans.make([plans.arm(name, {"packages": packages}) for name, packages in arms.items()], {})
+        except plans.ExperimentError as error:
+            raise UsageError(f"--arm: {error}", hint="--arm baseline=WHAT --arm NAME=WHAT") from error
+        files = ab.files_of(arms, suite or ["parquet"])
+    else:
+        if suite:
+            raise UsageError("--suite is beside --arm: the example says its own", hint="edit experiment.toml")
+        files = ab.examples()
     there = [name for name in files if (folder / name).exists()]
     if there:
         raise UsageError(f"{folder / there[0]} exists already", hint="name another folder: nothing is overwritten")
@@ -130,6 +157,35 @@ def run(
     _Run(settings, folder, experiment, record, smallest=smallest, rate=rate, format_=format_).run(
         gate=gate, restart=restart, dry_run=dry_run, command=("crt", *sys.argv[1:])
     )
+
+
+app.command()(comment)
+
+
+def _named(given: Sequence[str]) -> dict[str, list[str]]:
+    """The requirements of each arm that is named on the command line. Raises UsageError."""
+    from coiled_runtime_cli.errors import UsageError
+
+    arms: dict[str, list[str]] = {}
+    for each in given:
+        name, separator, what = each.partition("=")
+        if not separator or not what.strip():
+            raise UsageError(f"--arm {each}: expected NAME=WHAT", hint='--arm baseline="dask==2026.7.0"')
+        arms.setdefault(name, []).extend(_pins(Path(what)) if Path(what, "meta.yaml").is_file() else [what])
+    return arms
+
+
+def _pins(recipe: Path) -> list[str]:
+    """The pins of a recipe, as pip has them."""
+    from coiled_runtime_cli import config
+    from coiled_runtime_cli.build.render import recipe_file, render
+    from coiled_runtime_cli.core.pins import to_pypi
+    from coiled_runtime_cli.errors import UsageError
+
+    read = render(recipe_file(recipe), config.environment()).recipe
+    if read is None:
+        raise UsageError(f"{recipe} needs conda-build to be read", hint="name the requirements: --arm NAME=REQUIREMENT")
+    return to_pypi(read.depends)[0]
 
 
 class _Run:

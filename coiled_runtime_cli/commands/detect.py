@@ -22,6 +22,9 @@ app = typer.Typer(invoke_without_command=True, help="Find regressions and improv
 #: Causes that are told of.
 _CAUSES = 10
 
+#: GitHub shows ten annotations of each level of a step.
+_ANNOTATIONS = 10
+
 #: Runs of the level before a suspicion that repeats are held against, where nothing better can be had.
 _LEVEL = 20
 
@@ -74,7 +77,8 @@ def detect(
         bool, typer.Option("--all", help="Also suspects, and those that are accepted, fixed, or noise.")
     ] = False,
     format_: Annotated[
-        Literal["table", "json", "markdown", "github"], typer.Option("--format", help="How to write it.")
+        Literal["table", "json", "markdown", "github"],
+        typer.Option("--format", help="How to write it; github: Markdown, and annotations on stderr."),
     ] = "table",
 ) -> None:
     """Find regressions and improvements in the history.
@@ -211,7 +215,7 @@ def _show_json(found: Detected, shown: Sequence[Finding]) -> None:
 
 def _show(found: Detected, shown: Sequence[Finding], format_: str, *, reported: set[str]) -> None:
     from coiled_runtime_cli import console
-    from coiled_runtime_cli.core.findings_table import cause_texts, findings_table
+    from coiled_runtime_cli.core.findings_table import annotation_text, cause_texts, findings_table, is_open
 
     if not shown:
         console.result(f"no change in {found.searched:,} series of measurements")
@@ -221,6 +225,10 @@ def _show(found: Detected, shown: Sequence[Finding], format_: str, *, reported: 
     write = console.result if format_ in {"markdown", "github"} else console.note
     for text in causes[:_CAUSES]:
         write(f"- {text}" if format_ in {"markdown", "github"} else text)
+    if format_ == "github":
+        for each in [each for each in shown if is_open(each)][:_ANNOTATIONS]:
+            level = "warning" if each.kind == "regression" else "notice"
+            console.annotation(level, f"{each.kind}: {each.key.benchmark}", annotation_text(each))
     if len(causes) > _CAUSES:
         console.hint(f"--format json says what moved in the {len(causes) - _CAUSES:,} other causes")
 

@@ -83,6 +83,15 @@ def change_text(each: Finding) -> str:
     return f"{word}, {each.before:.1%} to {each.after:.1%}"
 
 
+def annotation_text(each: Finding) -> str:
+    """A finding in a sentence, with the id that other commands take."""
+    interval = "" if each.low is None or each.high is None else f" ({ratio_text(each.low)} to {ratio_text(each.high)})"
+    return (
+        f"{each.metric.key} {change_text(each)}{interval} since {each.first_bad.start:%Y-%m-%d}, {each.state}: "
+        f"crt bisect --regression {each.id}"
+    )
+
+
 def cause_texts(shown: Sequence[Finding]) -> Iterator[str]:
     """For each cause what moved between the last good and the first bad run, in all of its findings."""
     by_cause: dict[int, list[Finding]] = {}

@@ -181,6 +181,22 @@ def test_the_table_says_what_moved(inside: Any) -> None:
     assert "- cause 1: dask" in done.stdout
 
 
+def test_a_workflow_gets_an_annotation_of_each_finding_on_one_line_whatever_it_is_called(inside: Any) -> None:
+    engine = open_database(str(Path(inside.folder) / "benchmark.db"))
+    name = "a[100%,x:y]\n::error::b"
+    for number in range(40):
+        effects = {name: 1.2 if number >= STEP else 1.0, "faster": 0.8 if number >= STEP else 1.0}
+        ingest(engine, histories.session("upstream", number, effects, version="1"))
+    engine.dispose()
+    done = inside.run("detect", "--metric", "duration", "--format", "github")
+    told = [each for each in done.stderr.splitlines() if each.startswith("::")]
+    assert {each.partition(" ")[0] for each in told} == {"::warning", "::notice"}
+    (warning,) = [each for each in told if each.startswith("::warning")]
+    assert "test_a[100%25%2Cx%3Ay]" in warning
+    assert "crt bisect --regression " in warning
+    assert inside.run("detect", "--metric", "duration").stderr.count("::warning") == 0
+
+
 def test_constant_values_a_clock_that_goes_back_and_rows_that_come_twice_are_no_change(inside: Any) -> None:
     engine = open_database(str(Path(inside.folder) / "benchmark.db"))
     nights = [*range(30), *range(12, 18), *range(30, 40)]  # the clock was set back for a week, and sessions came again
