@@ -163,7 +163,7 @@ def test_first_paint(history_of, shape_of, crt, record_metric, benchmark_time, s
     if program is None:
         pytest.skip("no Chromium here: apt-get install chromium")
     traces, days = 12, scale.count(smoke=10, laptop=365, full=365)
-    parameters = [f"chunk-{2**number}" for number in range(traces)]
+    parameters = [f"chunk-{number}" for number in range(traces)]
     shape = shape_of(scale.count(smoke=1, laptop=20, full=20) * traces, days)
     folder = history_of(shape, parameters)
     crt(*BUILD, folder=folder)
