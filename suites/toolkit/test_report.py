@@ -70,7 +70,7 @@ def asv_project(tmp_path, repository):
         results = folder / "results" / "machine"
         results.mkdir(parents=True)
         commits = repository(folder / "repo", [{"file": f"day {day}"} for day in range(days)])
-        machine = {"arch": "x86_64", "cpu": "any", "machine": "machine", "num_cpu": "2", "os": "linux", "ram": "8GB"}
+        machine = {"arch": "x86_64", "cpu": "any", "machine": "machine", "num_cpu": "2", "os": "linux", "ram": "any"}
         settings = {"version": 1, "project": "history", "repo": "repo", "branches": ["main"], "results_dir": "results"}
         settings |= {"environment_type": "virtualenv", "html_dir": "html", "show_commit_url": "#"}
         (folder / "asv.conf.json").write_text(json.dumps(settings))
