@@ -80,6 +80,7 @@ _COMMANDS = {
     "sync": _Command("sync", "app", "Share the history through a bucket or a folder: push, pull, publish."),
     "db": _Command("db", "app", "Look after the database: query, export, merge, import, prune, upgrade."),
     "config": _Command("config", "app", "Show the configuration, and where it comes from."),
+    "doctor": _Command("doctor", "doctor", "Look for what would keep crt from working here, and say what mends it."),
     "init": _Command("init", "init", "Set up benchmarks for a project of your own."),
 }
 

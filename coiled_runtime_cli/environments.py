@@ -289,6 +289,11 @@ def _uv(arguments: Sequence[str | Path], *, folder: Path | None = None) -> None:
     raise ToolError(f"the environment cannot be made:\n{text}")
 
 
+def uv_program() -> str | None:
+    """Where the uv is that makes environments; None: there is none, and pip and venv have to do."""
+    return _uv_program()
+
+
 def has_uv() -> bool:
     """Without it pip and venv have to do, which cannot go back in time."""
     return _uv_program() is not None

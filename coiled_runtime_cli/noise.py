@@ -33,20 +33,23 @@ class HostNoise:
     frequency: float | None  # the lowest of all cores, as a share of its maximum
     timer: tuple[float, ...]  # by which sleeps of 1 ms were too long
     loop: tuple[float, ...]  # of a computation that is always the same
-    disk: tuple[float, ...]  # of 1 MiB written and synced
+    disk: tuple[float, ...]  # of 1 MiB written and synced; (): nothing was written
 
 
-def measure(folder: Path, *, tell: Callable[[str], None]) -> HostNoise:
-    """Look at this machine for about 3 s; ``folder`` is where a file of 1 MiB is written. Raises ToolError if it cannot be."""
+def measure(folder: Path | None, *, tell: Callable[[str], None], share: float = 1.0) -> HostNoise:
+    """Look at this machine for about 3 s, or a ``share`` of that; ``folder`` is where a file of 1 MiB is written, if anywhere.
+
+    Raises ToolError if it cannot be.
+    """
     tell("watching")
     before = _cpu_times()
-    time.sleep(_WATCH)
+    time.sleep(_WATCH * share)
     busy, steal = _shares(before, _cpu_times())
     tell("timer")
-    timer = tuple(_timed(lambda: time.sleep(0.001)) - 0.001 for _ in range(_SLEEPS))
+    timer = tuple(_timed(lambda: time.sleep(0.001)) - 0.001 for _ in range(round(_SLEEPS * share)))
     tell("computing")
     _timed(_compute)
-    loop = tuple(_timed(_compute) for _ in range(_LOOPS))
+    loop = tuple(_timed(_compute) for _ in range(round(_LOOPS * share)))
     tell("disk")
     return HostNoise(
         cores=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
@@ -57,7 +60,7 @@ def measure(folder: Path, *, tell: Callable[[str], None]) -> HostNoise:
         frequency=_frequency(),
         timer=timer,
         loop=loop,
-        disk=_disk(folder),
+        disk=() if folder is None else _disk(folder),
     )
 
 

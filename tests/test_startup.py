@@ -52,6 +52,7 @@ HEAVY = {
         "db query --help",
         "config show --help",
         "init --help",
+        "doctor --help",
     ],
 )
 def test_help_imports_nothing_heavy(command: str, tmp_path: Path) -> None:

@@ -57,7 +57,7 @@ def start(spec: ClusterSpec, *, name: str) -> CoiledCluster:
 
     options = {"show_widget": False, **spec.options}
     check_keywords(coiled.Cluster, options, spec)
-    _check_server()
+    check_server()
     try:
         cluster = coiled.Cluster(name=name, **options)
     except AuthenticationError as error:
@@ -69,7 +69,7 @@ def start(spec: ClusterSpec, *, name: str) -> CoiledCluster:
     return CoiledCluster(cluster, spec, name=name, expected_workers=expected_workers(spec))
 
 
-def _check_server() -> None:
+def check_server() -> None:
     """Find out in bounded time that Coiled is out of reach or refuses the login.
 
     Its own client would try for minutes, and open a browser for another login and wait for it.

@@ -86,14 +86,15 @@ def remarks(
     uneven, worst = spread(loop), slowest(loop) / median(loop) - 1
     advice = "the same computation varies: shorter tests will vary more" if max(uneven, worst / 3) > _UNEVEN else ""
     found.append(Remark("computing", f"varies by {uneven:.1%}, {worst:.0%} slower at worst (95 %)", advice))
-    sync = slowest(disk)
-    found.append(
-        Remark(
-            "disk",
-            f"{seconds_text(median(disk))} to write and sync 1 MiB, {seconds_text(sync)} at worst (95 %)",
-            "slow or shared: tests that write or spill will vary" if sync > _SLOW_DISK else "",
+    if disk:
+        sync = slowest(disk)
+        found.append(
+            Remark(
+                "disk",
+                f"{seconds_text(median(disk))} to write and sync 1 MiB, {seconds_text(sync)} at worst (95 %)",
+                "slow or shared: tests that write or spill will vary" if sync > _SLOW_DISK else "",
+            )
         )
-    )
     return found
 
 

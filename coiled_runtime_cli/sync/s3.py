@@ -12,6 +12,8 @@ import hashlib
 import random
 import secrets
 import threading
+import time
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -89,8 +91,11 @@ class S3Store:
         self._stopped = threading.Event()
         self._pause = pause or self._stopped.wait
         self._client = _client(endpoint_url=endpoint_url, profile=profile, region=region)
+        #: By how much the clock here is ahead of the store's (s), to half a second; None: it has not told the time yet.
+        self.clock_ahead: float | None = None
         # each try counts, also those that are told nothing
         self._client.meta.events.register("before-send.s3", self._count)
+        self._client.meta.events.register("after-call.s3", self._compare_clocks)
 
     @property
     def name(self) -> str:
@@ -200,6 +205,14 @@ class S3Store:
     def _count(self, **_: Any) -> None:
         self.usage.add(requests=1)
 
+    def _compare_clocks(self, http_response: Any = None, **_: Any) -> None:
+        """Each answer says when it was given, in whole seconds."""
+        try:
+            told = parsedate_to_datetime(http_response.headers["date"]).timestamp()
+        except (AttributeError, KeyError, TypeError, ValueError):
+            return
+        self.clock_ahead = time.time() - told - 0.5
+
     def _ask(self, operation: str, **parameters: Any) -> Any:
         """One request, and others in its place where the answer may change."""
         from botocore.exceptions import BotoCoreError, ClientError
@@ -267,6 +280,27 @@ class S3Store:
         self._pause(random.uniform(0, min(_LONGEST, 0.2 * 2**attempt)))
         if self._stopped.is_set():
             raise RemoteError(f"{self.name}: given up")
+
+
+def credentials(*, profile: str | None = None, asks: bool = True) -> str | None:
+    """How boto3 would log in: "env", "shared-credentials-file" and so on; None: it finds nothing. Nothing secret is told.
+
+    ``asks`` of False leaves out the places that are asked over the network. Raises UsageError for a profile that there is not.
+    """
+    import boto3
+    from botocore.exceptions import BotoCoreError
+
+    try:
+        session = boto3.Session(profile_name=profile)
+        if not asks:
+            chain = session._session.get_component("credential_provider")  # noqa: SLF001  boto3 has no other way to it
+            for name in ("iam-role", "container-role"):
+                with contextlib.suppress(BotoCoreError):
+                    chain.remove(name)
+        found = session.get_credentials()
+    except (BotoCoreError, ValueError) as error:
+        raise UsageError(f"the login of AWS: {error}", hint="check --profile, or AWS_PROFILE") from error
+    return None if found is None else str(found.method)
 
 
 def _md5(content: bytes | Path) -> str:
