@@ -11,8 +11,13 @@ import threading
 def main() -> None:
     signal.signal(signal.SIGTERM, _interrupt)
     try:
+        from coiled_runtime_cli import config
         from coiled_runtime_cli.cli import run
 
+        if config.completion_requested():
+            from coiled_runtime_cli.commands.completion import hush
+
+            hush()
         code = run(sys.argv[1:])
     except KeyboardInterrupt:  # before anything that could handle it is there, or once more while it is handled
         code = 130

@@ -6,6 +6,7 @@ A command's module is imported when the command is asked for, so that ``crt --he
 from __future__ import annotations
 
 import copy
+import errno
 import importlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -121,8 +122,25 @@ class _LazyGroup(TyperGroup):
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:  # noqa: ARG002
         if cmd_name in _COMMANDS and cmd_name not in self.commands:
-            self.commands[cmd_name] = _with_shared_flags(_loaded(cmd_name), self.params)
+            command = _with_shared_flags(_loaded(cmd_name), self.params)
+            if config.completion_requested():
+                from coiled_runtime_cli.commands import completion
+
+                completion.prepare(command, cmd_name, _Flags.__slots__)
+            self.commands[cmd_name] = command
         return self.commands.get(cmd_name)
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        parsed: list[str] = super().parse_args(ctx, _with_shells(args))
+        return parsed
+
+    def shell_complete(self, ctx: Any, incomplete: str) -> list[Any]:
+        """The commands, without importing any; or the shared flags."""
+        from coiled_runtime_cli.commands.completion import Word
+
+        if incomplete.startswith("-"):
+            return super().shell_complete(ctx, incomplete)
+        return [Word(name, command.help) for name, command in _COMMANDS.items() if name.startswith(incomplete)]
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002
         with formatter.section("Commands"):
@@ -138,6 +156,18 @@ class _LazyGroup(TyperGroup):
             cut = args.index("--")
             args = [*args[:cut], *(f"{rest}={each}" for each in args[cut + 1 :])]
         return super().resolve_command(ctx, args)
+
+
+def _with_shells(args: Sequence[str]) -> list[str]:
+    """The arguments with a shell after each flag of completion: the one that follows, or else the one that is running."""
+    found: list[str] = []
+    for place, each in enumerate(args):
+        found.append(each)
+        if each in {"--install-completion", "--show-completion"}:
+            following = args[place + 1] if place + 1 < len(args) else "-"
+            if following.startswith("-"):
+                found.append("")
+    return found
 
 
 def _loaded(name: str) -> Any:
@@ -189,9 +219,25 @@ def _print_version(value: bool) -> None:
         raise typer.Exit
 
 
+def _completion(ctx: Any, param: Any, shell: str | None) -> None:
+    """Print or install what completes in a shell, and stop."""
+    if shell is None or ctx.resilient_parsing:
+        return
+    from coiled_runtime_cli import shells
+
+    chosen = shell or shells.current(config.login_shell())
+    if param.name == "show_completion":
+        console.result(shells.script(chosen))
+    else:
+        console.note(f"wrote {shells.install(chosen, *config.shell_folders())}")
+        console.hint(f"it completes in the next {chosen}: exec {chosen}")
+    raise typer.Exit
+
+
 app = typer.Typer(
     cls=_LazyGroup,
     name="crt",
+    add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     no_args_is_help=True,
@@ -218,6 +264,16 @@ def _shared(
     ] = None,
     no_config: Annotated[bool, typer.Option("--no-config", help="Read no configuration file.")] = False,
     debug: Annotated[bool, typer.Option("--debug", help="Show a traceback with each error.")] = False,
+    install_completion: Annotated[  # noqa: ARG001  its callback acts on it
+        str | None,
+        typer.Option(
+            metavar="[SHELL]", callback=_completion, is_eager=True, help="Have bash, zsh or fish complete crt; exit."
+        ),
+    ] = None,
+    show_completion: Annotated[  # noqa: ARG001
+        str | None,
+        typer.Option(metavar="[SHELL]", callback=_completion, is_eager=True, help="Print what that takes, and exit."),
+    ] = None,
 ) -> None:
     """Measure a Dask distribution: run benchmarks, keep every result, and find what changed.
 
@@ -236,7 +292,7 @@ def run(arguments: Sequence[str]) -> int:
     try:
         command: Any = typer.main.get_command(app)
         if config.completion_requested():
-            command.main(prog_name="crt")
+            return _completed(command, arguments, flags)
         with command.make_context("crt", list(arguments), obj=flags) as context:
             command.invoke(context)
         code = 0
@@ -248,6 +304,13 @@ def run(arguments: Sequence[str]) -> int:
     except Exception as problem:  # noqa: BLE001  what no other arm expects is a bug, and is called one
         code = _explain(problem, debug=flags.debug)
     return _last_words(code)
+
+
+def _completed(command: Any, arguments: Sequence[str], flags: _Flags) -> int:
+    from coiled_runtime_cli.commands import completion
+
+    click = _ClickError.__module__.rpartition(".")[0]  # the one that this typer is made of
+    return completion.answer(command, arguments, flags, importlib.import_module(f"{click}.shell_completion"))
 
 
 def _explain(problem: Exception, *, debug: bool) -> int:
@@ -288,6 +351,8 @@ def _unexpected(problem: Exception) -> CrtError:
     frames = traceback.extract_tb(problem.__traceback__)
     place = f" at {Path(frames[-1].filename).name}:{frames[-1].lineno}, in {frames[-1].name}" if frames else ""
     text = f": {problem}" if str(problem) else ""
+    if isinstance(problem, OSError) and problem.errno == errno.ENAMETOOLONG:
+        return UsageError(f"no file can have so long a name: {str(problem.filename)[:80]}...")
     if isinstance(problem, OSError):  # a full disk, a folder without rights: the machine's answer, to be read as it is
         return CrtError(f"the system refused{text}{place}", hint="crt --debug shows the traceback")
     return CrtError(

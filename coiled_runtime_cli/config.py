@@ -352,6 +352,35 @@ def completion_requested() -> bool:
     return bool(os.environ.get("_CRT_COMPLETE"))
 
 
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """A shell that asks. ``breaks`` are the letters between which bash replaces a part of a word."""
+
+    shell: str
+    breaks: str
+
+
+def completion() -> Completion:
+    return Completion(os.environ.get("_CRT_COMPLETE", ""), os.environ.get("_CRT_BREAKS", ""))
+
+
+def shell_folders() -> tuple[Path, Path]:
+    """Where bash and zsh have their files, and where fish has its own."""
+    return _home(os.environ, "", "."), _home(os.environ, "XDG_CONFIG_HOME", ".config") / "fish"
+
+
+def login_shell() -> str | None:
+    return os.environ.get("SHELL")
+
+
+def aws_files() -> tuple[Path, Path]:
+    """Where AWS's tools keep their profiles."""
+    folder = _home(os.environ, "", ".aws")
+    named = (os.environ.get("AWS_CONFIG_FILE"), os.environ.get("AWS_SHARED_CREDENTIALS_FILE"))
+    config_file, credentials = (locations.expanded(each) if each else None for each in named)
+    return config_file or folder / "config", credentials or folder / "credentials"
+
+
 def _working_folder() -> Path:
     try:
         return Path.cwd()

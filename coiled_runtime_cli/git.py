@@ -67,7 +67,7 @@ def last_change(file: Path) -> int | None:
 
 
 def references(folder: Path, *, longest: float) -> list[str]:
-    """Branches and tags that a folder's repository has, the newest first; none where git does not answer in ``longest`` seconds."""
+    """Branches and tags that a folder's repository has, the newest first; none where git takes ``longest`` seconds."""
     return _listed(folder, longest, "for-each-ref", "--sort=-creatordate", "--format=%(refname:short)", "refs")
 
 
@@ -86,7 +86,7 @@ def _listed(folder: Path, longest: float, *arguments: str) -> list[str]:
 
 def tip(url: str) -> str:
     """The commit that a repository, near or far, has as its HEAD. Raises RemoteError where it does not answer."""
-    done = process.run(["git", "ls-remote", url, "HEAD"], environment={"GIT_TERMINAL_PROMPT": "0"}, timeout=120)
+    done = process.run(["git", "ls-remote", "--end-of-options", url, "HEAD"], environment={"GIT_TERMINAL_PROMPT": "0"}, timeout=120)
     words = done.stdout.split()
     if done.returncode != 0 or not words:
         said = done.stderr.strip().splitlines()
@@ -235,8 +235,10 @@ class Repository:
 
     def _commits(self, *arguments: str) -> list[Commit]:
         found = []
-        for line in self._told(*arguments).splitlines():
-            name, parents, author, date, committed, subject = line.split("\0", 5)
+        # of everything that can stand in a subject only NUL ends one: no carriage return, no separator of Unicode
+        words = self._told(arguments[0], "-z", *arguments[1:]).split("\0")
+        for at in range(0, len(words) - 5, 6):
+            name, parents, author, date, committed, subject = words[at : at + 6]
             found.append(
                 Commit(
                     hash=name,
