@@ -10,6 +10,7 @@ Requests and bytes are those that `crt` counts. In the end the rows that were pu
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import shutil
 import sqlite3
@@ -19,10 +20,31 @@ import uuid
 from contextlib import closing, nullcontext
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "sync"))
-sys.path.insert(0, str(Path(__file__).parent))
-from report_scale import COLUMNS, add_session, crt, write_history
+sys.path.append(str(Path(__file__).parents[1] / "tests" / "sync"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "suites" / "toolkit"))
+from conftest import COLUMNS, Cost, Shape, process_cost, write_history
 from s3_servers import KEYS, seaweedfs_server
+
+
+def crt(folder: Path, *arguments: str) -> Cost:
+    """Run crt as a user does; what it took, and its JSON."""
+    environment = {**os.environ, "XDG_CACHE_HOME": str(folder / "cache"), "XDG_STATE_HOME": str(folder / "state")}
+    command = [sys.executable, "-m", "coiled_runtime_cli", *arguments, "--format", "json", "--no-progress"]
+    out = folder / "out.json"
+    cost = process_cost(command, folder, environment, out)
+    return Cost(cost.elapsed, cost.processor, cost.memory, json.loads(out.read_text()))
+
+
+def add_session(path: Path) -> None:
+    """The last session once more, a day later."""
+    with closing(sqlite3.connect(path)) as connection, connection:
+        same = ", ".join(name for name in COLUMNS if name not in ("session_id", "start", "end"))
+        (last,) = connection.execute("select session_id from test_run order by id desc limit 1").fetchone()
+        connection.execute(
+            f"insert into test_run (session_id, start, end, {same}) select 'onemore', datetime(start, '+1 day') || '.000000',"
+            f" datetime(end, '+1 day') || '.000000', {same} from test_run where session_id = ?",
+            (last,),
+        )
 
 
 def some_new_rows(path: Path, history: Path, count: int) -> None:
@@ -66,13 +88,15 @@ def main() -> None:
 
 
 def measure(folder: Path, sizes: dict[str, int]) -> None:
-    runs = write_history(folder / "old.db", **sizes)
+    runs = write_history(folder / "old.db", Shape(**sizes))
     print(f"{runs:,} runs\n{'':<44}{'elapsed':>9}{'CPU':>9}{'memory':>10}{'requests':>10}{'bytes':>14}")
 
     def step(title: str, *arguments: str) -> dict:
-        elapsed, cpu, memory, told = crt(folder, *arguments)
+        cost = crt(folder, *arguments)
+        told = cost.told
         requests, size = told.get("requests", 0), told.get("bytes", 0)
-        print(f"{title:<44}{elapsed:>7.1f} s{cpu:>7.1f} s{memory:>7.0f} MB{requests:>10,}{size:>14,}", flush=True)
+        took = f"{cost.elapsed:>7.1f} s{cost.processor:>7.1f} s{cost.memory / 2**20:>7.0f} MB"
+        print(f"{title:<44}{took}{requests:>10,}{size:>14,}", flush=True)
         return told
 
     crt(folder, "db", "import", "old.db")
