@@ -132,7 +132,7 @@ def _check(site: str | None, label: str) -> None:
     from coiled_runtime_cli.core.mention import is_address
     from coiled_runtime_cli.errors import UsageError
 
-    if site is not None and not is_address(site):
+    if site and not is_address(site):
         raise UsageError(f"--site {site}: expected an address, as https://owner.github.io/name")
     if not label.strip() or "," in label or len(label) > 50 or not label.isprintable():
         raise UsageError(f"--issue-label {label!r}: expected a text without commas, of at most 50 characters")
@@ -152,7 +152,7 @@ def _say_if_little(history: History, found: Detected) -> None:
 def _pages(history: History, site: str | None) -> Callable[[Finding], str | None]:
     from coiled_runtime_cli.report.groups import function_slug
 
-    if site is None:
+    if not site:  # empty is how CI systems write "not set"
         return lambda _: None
     pages = {each.id: function_slug(each.path, each.originalname) for each in history.benchmarks}
 
