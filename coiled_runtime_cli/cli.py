@@ -182,7 +182,15 @@ def _loaded(name: str) -> Any:
     else:
         holder.command(name=name)(command)
     group: Any = typer.main.get_command(holder)
-    return group.commands[name]
+    return _with_whole_summaries(group.commands[name])
+
+
+def _with_whole_summaries(command: Any) -> Any:
+    """Let a group list its commands with their first paragraph, and not with its first 45 letters."""
+    for each in getattr(command, "commands", {}).values():
+        each.short_help = " ".join((each.help or "").partition("\n\n")[0].split())
+        _with_whole_summaries(each)
+    return command
 
 
 def _nothing() -> None:

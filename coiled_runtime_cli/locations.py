@@ -8,6 +8,9 @@ from pathlib import Path
 
 PACKAGE = Path(__file__).resolve().parent
 
+#: JSON Schemas of what commands write with ``--format json``: ``sync_push.schema.json``.
+SCHEMAS = PACKAGE / "schemas"
+
 
 def _shipped(name: str, marker: str) -> Path:
     beside = PACKAGE.parent / name

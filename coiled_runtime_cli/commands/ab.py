@@ -23,7 +23,16 @@ if TYPE_CHECKING:
     from coiled_runtime_cli.core.experiment import Experiment
     from coiled_runtime_cli.core.history import HistoryMetric
 
-app = typer.Typer(help="Compare environments in interleaved runs, with a null arm beside them.", no_args_is_help=True)
+_HELP = """\
+Compare environments in interleaved runs, with a null arm beside them.
+
+\b
+crt ab init                  an example: two arms, and the settings
+crt ab run ab --dry-run      what it would cost
+crt ab run ab                measure, and compare
+"""
+
+app = typer.Typer(help=_HELP, no_args_is_help=True)
 
 #: Packages of an arm that are named in a plan.
 _NAMED = 6
@@ -48,9 +57,9 @@ def init(
     """Write an example: an arm for today's Dask, one for its development version, and the settings. Or the arms that are named.
 
     \b
-    crt ab init, then edit ab/*.toml, then crt ab run ab --dry-run
-    crt ab init ab --arm baseline=base/recipe --arm pull-request=head/recipe --suite parquet
-    crt ab init ab --arm baseline="dask==2026.7.0" --arm newer="dask @ git+https://github.com/dask/dask@main"
+    crt ab init              edit ab/*.toml, then: crt ab run ab --dry-run
+    crt ab init --arm baseline=base/recipe --arm pull-request=head/recipe
+    crt ab init --arm baseline="dask==2026.7.0" --arm newer="dask==2026.8.0"
     """  # noqa: D301 - a backspace tells click to keep the lines that follow
     from coiled_runtime_cli import ab, console
     from coiled_runtime_cli.core import experiment as plans
@@ -127,9 +136,9 @@ def run(
     """Run the arms of a folder in interleaved blocks, and compare each with the baseline.
 
     \b
-    crt ab init; crt ab run ab --dry-run      an example, and what it would cost
-    crt ab run ab                             interrupted or killed: the same command goes on
-    crt ab run ab --fail-on 10%               exit 1 if anything is surely 10 % worse
+    crt ab run ab --dry-run      what would run, and how long it takes
+    crt ab run ab                the same command goes on where it was stopped
+    crt ab run ab --fail-on 10%  exit 1 if anything is surely 10 % worse
     """  # noqa: D301 - a backspace tells click to keep the lines that follow
     import sys
 

@@ -122,11 +122,11 @@ def bisect(
 
     \b
     crt bisect --good 2022.7.0 --bad 2022.8.0 --repo ../dask test_write_wide_data
-    crt bisect --good 2026.7.0 --repo ../distributed --with-repo ../dask --metric peak_memory NODEID
+    crt bisect --good 2026.7.0 --repo ../distributed --with-repo ../dask NODEID
     crt bisect --good 2.2.0 --bad 2.3.5 --package numpy NODEID
-    crt bisect --good env:good.txt --bad env:bad.txt NODEID    which of the packages that moved
-    crt bisect --good 2.1 -- python repro.py                   any command, in this folder
-    crt bisect --resume                                        after Ctrl-C or a crash
+    crt bisect --good env:good.txt --bad env:bad.txt NODEID   which package
+    crt bisect --good 2.1 -- python repro.py                  any command
+    crt bisect --resume                                       after a crash
     """  # noqa: D301 - a backspace tells click to keep the lines that follow
     from pathlib import Path
 

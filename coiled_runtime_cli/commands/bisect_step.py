@@ -34,6 +34,7 @@ def bisect_step(
     \b
     git bisect start main v1.2
     git bisect run crt bisect-step --above 1.5s -- python repro.py
+    crt bisect-step --above 2GiB --metric peak_memory NODEID
     """  # noqa: D301 - a backspace tells click to keep the lines that follow
     from pathlib import Path
 

@@ -53,10 +53,10 @@ def compare(
     """Compare two sets of runs, test by test.
 
     \b
-    crt compare main my-branch                        two labels
-    crt compare dask==2026.7.0 dask==2026.8.0         two versions of a package
+    crt compare main my-branch                   two labels
+    crt compare dask==2026.7.0 dask==2026.8.0    two versions of a package
     crt compare upstream,2026-11-01..2026-11-07 upstream,2026-11-08..
-    crt compare main my-branch --fail-on 10%          exit 1 if anything is surely 10 % worse
+    crt compare main my-branch --fail-on 10%     exit 1 if surely 10 % worse
     """  # noqa: D301 - a backspace tells click to keep the lines that follow
     from coiled_runtime_cli import console, histories
     from coiled_runtime_cli.core.contrast import CIRCUMSTANCES, contrast

@@ -8,7 +8,16 @@ import typer
 
 from coiled_runtime_cli import config, console
 
-app = typer.Typer(no_args_is_help=True, help="Show the configuration, and where it comes from.")
+_HELP = """\
+Show the configuration, and where it comes from.
+
+\b
+crt config show --origin     every setting, and who says so
+crt config path              the files that are read
+crt config schema bench      what crt bench --format json writes
+"""
+
+app = typer.Typer(no_args_is_help=True, help=_HELP)
 
 
 @app.command()
@@ -19,7 +28,10 @@ def show(
         Literal["table", "json", "markdown", "csv"], typer.Option("--format", help="How to write it.")
     ] = "table",
 ) -> None:
-    """Show every setting as it holds in this folder. Passwords are masked."""
+    """Show every setting as it holds in this folder. Passwords are masked.
+
+    crt config show --origin
+    """
     from coiled_runtime_cli.core.table import Column, Table
 
     settings = config.load()
@@ -40,13 +52,45 @@ def show(
 
 @app.command()
 def path() -> None:
-    """Print the configuration files that are read, the weakest first."""
+    """Print the configuration files that are read, the weakest first.
+
+    crt config path
+    """
     files = config.load().files
     for file in files:
         console.result(str(file))
     user = config.user_file()
     if user not in files:
         console.hint(f"your own settings go to {user}, a project's to crt.toml or [tool.crt] in pyproject.toml")
+
+
+@app.command()
+def schema(
+    command: Annotated[
+        list[str] | None, typer.Argument(metavar="[COMMAND]...", help="A command, as sync push. Default: list them.")
+    ] = None,
+) -> None:
+    """Print the JSON Schema of what a command writes with --format json.
+
+    \b
+    crt config schema                which commands have one
+    crt config schema sync push
+    """  # noqa: D301 - a backspace tells click to keep the lines that follow
+    from coiled_runtime_cli import locations
+    from coiled_runtime_cli.core.nearest import unknown
+    from coiled_runtime_cli.errors import UsageError
+
+    known = {each.name.partition(".")[0]: each for each in sorted(locations.SCHEMAS.glob("*.schema.json"))}
+    if not command:
+        for name in known:
+            console.result(name.replace("_", " "))
+        return
+    words = " ".join(command).split()
+    file = known.get("_".join(words))
+    if file is None:
+        names = [each.replace("_", " ") for each in known]
+        raise UsageError(unknown("command with a schema", " ".join(words), names), hint="crt config schema lists them")
+    console.result(file.read_text())
 
 
 def _plain(settings: config.Config, key: str) -> object:

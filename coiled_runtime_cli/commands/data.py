@@ -16,7 +16,16 @@ if TYPE_CHECKING:
     from coiled_runtime_cli.datasets.recipe import Recipe
     from coiled_runtime_cli.errors import ToolError
 
-app = typer.Typer(no_args_is_help=True, help="Look after the data sets that suites read.")
+_HELP = """\
+Look after the data sets that suites read.
+
+\b
+crt data list                what there is, its size, seed and hash
+crt data make nyc_taxi tpch  make it now, on all cores
+crt data verify --repair     read everything; make again what is damaged
+"""
+
+app = typer.Typer(no_args_is_help=True, help=_HELP)
 
 _HASH = 12  # digits of a hash that a table shows
 _LISTED = 20  # damaged files that a table shows

@@ -8,7 +8,16 @@ import typer
 
 from coiled_runtime_cli.commands.rows import Database, recover, register
 
-app = typer.Typer(no_args_is_help=True, help="Look after the database of runs.")
+_HELP = """\
+Look after the database of runs.
+
+\b
+crt db query "select name, duration from test_run"
+crt db export runs.parquet
+crt db merge laptop.db ci.db
+"""
+
+app = typer.Typer(no_args_is_help=True, help=_HELP)
 
 
 @app.command()

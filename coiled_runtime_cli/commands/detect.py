@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from coiled_runtime_cli.core.history import History
     from coiled_runtime_cli.histories import Opened
 
-app = typer.Typer(invoke_without_command=True, help="Find regressions and improvements in the history.")
+app = typer.Typer(invoke_without_command=True)
 
 #: Causes that are told of.
 _CAUSES = 10
@@ -85,9 +85,9 @@ def detect(
 
     \b
     crt detect                                    every metric of every series
-    crt detect --since 30d --fail-on regression   for CI: exit 1 if something got slower
-    crt detect --confirm                          decide suspects by fresh, interleaved runs
-    crt detect --score                            how far to trust it, on this history
+    crt detect --since 30d --fail-on regression   exit 1 if something got slower
+    crt detect --confirm                          decide suspects by fresh runs
+    crt detect --score                            how far to trust it
     crt detect accept 3f2a9c1b7d10 --reason "checks its answer now"
     """  # noqa: D301 - a backspace tells click to keep the lines that follow
     if ctx.invoked_subcommand is not None:

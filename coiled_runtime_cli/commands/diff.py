@@ -30,8 +30,8 @@ def diff(
     """Show what sets two runs apart: environments, hosts, configurations, commits, results.
 
     \b
-    crt diff 0199f0c4e1 0199f3d2aa                the UUIDs of two runs
-    crt diff upstream,2026-11-01 upstream         the newest run of that day, and of all
+    crt diff 0199f0c4e1 0199f3d2aa           the UUIDs of two runs
+    crt diff upstream,2026-11-01 upstream    newest run of that day, and of all
     """  # noqa: D301 - a backspace tells click to keep the lines that follow
     from coiled_runtime_cli import console, histories
     from coiled_runtime_cli.core.difference import differences, source_difference

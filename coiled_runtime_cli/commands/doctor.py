@@ -31,10 +31,10 @@ def doctor(
     """Look for what would keep crt from working here, and say what mends it.
 
     \b
-    crt doctor                                      tools, configuration, database, machine, remote
-    crt doctor --cluster                            and start a local cluster
-    crt doctor --remote s3://bucket/benchmarks      may I list, read and write there?
-    crt doctor --format json                        for a bug report
+    crt doctor                                   what is here, and what is not
+    crt doctor --cluster                         and start a local cluster
+    crt doctor --remote s3://bucket/benchmarks   may I read and write there?
+    crt doctor --format json                     for a bug report
 
     It takes two seconds and writes nothing, but for one small object at a remote that is configured or named here, which
     is removed again. Nothing goes anywhere else.
@@ -44,7 +44,7 @@ def doctor(
       0  no problem: warnings and notes do not count
       2  the configuration is wrong
       3  a tool is missing, or this machine cannot do it
-      4  no login, or a remote, a database server or Coiled refuses or cannot be reached
+      4  no login, or a remote, a server or Coiled refuses or does not answer
     """  # noqa: D301 - a backspace tells click to keep the lines that follow
     from coiled_runtime_cli import console
     from coiled_runtime_cli import doctor as examination

@@ -28,7 +28,7 @@ def init(
     """Set up benchmarks for a project of your own.
 
     \b
-    crt init                       a folder of suites with an example, and the settings that name it
+    crt init                       suites with an example, and the settings
     crt init ../mylibrary --dry-run
     crt init --workflow            and a workflow for GitHub
 

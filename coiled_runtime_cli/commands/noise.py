@@ -35,9 +35,9 @@ def noise(
     """Say how quiet this machine is now, how tests vary, and how many runs show an effect.
 
     \b
-    crt noise                                 the machine, and the noisiest tests of the history
-    crt noise test_write_wide_data            one test: runs per arm, and how long they take
-    crt noise --effect 2% --all               every test, for a smaller effect
+    crt noise                         the machine, and the noisiest tests
+    crt noise test_write_wide_data    one test: runs per arm, and how long
+    crt noise --effect 2% --all       every test, for a smaller effect
     """  # noqa: D301 - a backspace tells click to keep the lines that follow
     from dataclasses import asdict
     from pathlib import Path

@@ -14,10 +14,17 @@ from coiled_runtime_cli.commands.release_upload import software, upload
 if TYPE_CHECKING:
     from coiled_runtime_cli.core.recipe import Recipe
 
-app = typer.Typer(
-    no_args_is_help=True,
-    help="Release the metapackage: pins, version, checks, tag, feedstock, upload. Nothing leaves without --push or --upload.",
-)
+_HELP = """\
+Release the metapackage: pins, version, checks, tag, feedstock, upload. Nothing leaves without --push or --upload.
+
+\b
+crt release pins --latest --dry-run    what would change
+crt release check                      is it ready?
+crt release bump 1.1.0
+crt release tag --push
+"""
+
+app = typer.Typer(no_args_is_help=True, help=_HELP)
 
 RecipePath = Annotated[
     Path | None,

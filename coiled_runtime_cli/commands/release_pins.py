@@ -53,10 +53,10 @@ def pins(
     The recipe is edited in place, and keeps its layout and comments.
 
     \b
-    crt release pins                             what is behind, withdrawn, vulnerable, or slower here
-    crt release pins --latest --dry-run          what would change
+    crt release pins                        what is behind, withdrawn, vulnerable
+    crt release pins --latest --dry-run     what would change
     crt release pins --set dask=2026.8.1
-    crt release pins --check                     for CI
+    crt release pins --check                for CI
     """  # noqa: D301 - a backspace tells click to keep the lines that follow
     from datetime import datetime, timezone
 

@@ -154,7 +154,7 @@ def software(
     """Create a software environment on Coiled that has the metapackage in it.
 
     \b
-    crt release software                                    what would be asked for
+    crt release software                           what would be asked for
     crt release software --python 3.12 --upload
     """  # noqa: D301 - a backspace tells click to keep the lines that follow
     import re

@@ -162,7 +162,7 @@ def query(
     """Ask the database in SQL; it is only read.
 
     \b
-    crt db query "select dask_version, average_memory from test_run where name = 'test_write_wide_data'"
+    crt db query "select name, avg(duration) from test_run group by name"
     crt db query - --format csv < question.sql > answer.csv
     """  # noqa: D301 - a backspace tells click to keep the lines that follow
     from coiled_runtime_cli import console

@@ -17,7 +17,16 @@ if TYPE_CHECKING:
     from coiled_runtime_cli.sync.store import Store
     from coiled_runtime_cli.sync.verify import Verified
 
-app = typer.Typer(no_args_is_help=True, help="Share the history through a bucket or a folder.")
+_HELP = """\
+Share the history through a bucket or a folder.
+
+\b
+crt sync push      add the sessions that the remote has not
+crt sync pull      add those that this database has not
+crt sync status    what is where
+"""
+
+app = typer.Typer(no_args_is_help=True, help=_HELP)
 
 Remote = Annotated[
     str | None,
