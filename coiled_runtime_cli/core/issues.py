@@ -242,18 +242,19 @@ def plan(
     """
     actions = []
     standing: list[Tracked] = []
+    owner: dict[str, Tracked] = {}
     for issue in sorted(issues, key=lambda each: each.number):
         first = next((each for each in standing if each.memory.shares(issue.memory)), None)
-        if first is None or issue.memory.state == "duplicate":
-            if issue.memory.state != "duplicate":
-                standing.append(issue)
-        elif issue.open:
+        if first is None and issue.memory.state != "duplicate":
+            standing.append(issue)
+        elif first is not None and issue.open and issue.memory.state != "duplicate":
             actions.append(duplicate(issue, first.number))
+        # what a duplicate told of belongs to the issue that stays, or it would be opened anew each night
+        home = first or (issue if issue.memory.state != "duplicate" else None)
+        if home is not None:
+            for told in issue.memory.members:
+                owner.setdefault(told.id, home)
     mine = [each for each in findings if each.kind in kinds]
-    owner: dict[str, Tracked] = {}
-    for issue in standing:
-        for told in issue.memory.members:
-            owner.setdefault(told.id, issue)
     joins: dict[int, list[Finding]] = {each.number: [] for each in standing}
     new: dict[int, list[Finding]] = {}
     homes = {each.cause: owner[each.id] for each in reversed(mine) if each.id in owner and is_open(each)}
@@ -491,7 +492,8 @@ def _where(each: Finding) -> str:
 
 def _moved(shown: Sequence[Finding]) -> str:
     """What moved between the last good and the first bad run, in all that are shown."""
-    common = [each for each in shown[0].moved if all(each in one.moved for one in shown)]
+    everywhere = set(shown[0].moved).intersection(*(one.moved for one in shown))
+    common = [each for each in shown[0].moved if each in everywhere]
     whole = common or list(shown[0].moved)
     if not whole:
         return "Nothing that is recorded moved in between: no package, no Python, not the host."
@@ -509,7 +511,10 @@ def _moved(shown: Sequence[Finding]) -> str:
 
 
 def _bisect(first: Finding) -> Iterator[str]:
-    yield "Which commit or package it was, on a machine that has the history (`crt sync pull`):"
+    yield (
+        "Which commit or package it was, on a machine that has the history (`crt sync pull`; `crt detect` lists it, should it "
+        "have another id there):"
+    )
     yield ""
     yield f"    crt bisect --regression {first.id}"
 
@@ -532,6 +537,7 @@ def document(action: Action) -> Mapping[str, Any]:
         "title": action.title or action.memory.title,
         "findings": [each.id for each in action.memory.members],
         "state": action.memory.state,
-        "comments": len(action.comments),
+        "body": action.body,
+        "comments": list(action.comments),
         "why": action.why,
     }

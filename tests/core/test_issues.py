@@ -149,14 +149,8 @@ def test_whatever_the_names_are_the_body_has_only_our_own_marks(name):
 
 
 def test_a_body_never_outgrows_what_github_takes():
-    many = [
-        finding(
-            f"{number:012x}",
-            name=f"test_{number}[{'x' * 180}]",
-            moved=tuple(Moved(name=f"p{each}" * 40, before="1", after="2") for each in range(300)),
-        )
-        for number in range(2_000)
-    ]
+    moved = tuple(Moved(name=f"p{each}" * 40, before="1", after="2") for each in range(100))
+    many = [finding(f"{each:012x}", name=f"test_{each}[{'x' * 180}]", moved=moved) for each in range(1_000)]
     issue = opened(many)
     assert len(issue.body) < 65_536
     assert len(issue.title) < 256
@@ -180,6 +174,20 @@ def test_the_same_change_under_two_ids_is_a_duplicate():
     assert kinds(actions) == [("closed", 2), ("kept", 1)]
     later = opened([finding("aaaa00000002", day=30)], 2)
     assert kinds(issues.plan([finding()], [older, later], WORDS)) == [("kept", 1), ("kept", 2)]
+
+
+def test_two_steps_of_one_test_within_days_end_in_one_issue_and_stay_there():
+    first, second = finding(), finding("aaaa00000002", day=2, cause=2)
+    one, two = issues.plan([first, second], [], WORDS)
+    there = [tracked(one, 1), tracked(two, 2)]
+    closing, kept = issues.plan([first, second], there, WORDS)
+    assert (closing.what, closing.number, kept.number) == ("closed", 2, 1)
+    assert kept.what == "updated"
+    there = [
+        replace(there[0], body=kept.body, title=kept.title or there[0].title, memory=kept.memory),
+        replace(there[1], open=False, reason="not_planned", body=closing.body, memory=closing.memory),
+    ]
+    assert kinds(issues.plan([first, second], there, WORDS)) == [("kept", 1)]
 
 
 @pytest.mark.parametrize("state", ["fixed", "accepted", "noise"])
