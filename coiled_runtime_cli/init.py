@@ -168,7 +168,7 @@ def _gitignore(file: Path) -> Step:
     text, added = scaffold.ignoring(_text(file) if there else "")
     if not added:
         return Step(file, "keep", "what crt leaves here is ignored")
-    return Step(file, "add" if there else "write", counted(added, "line") + ": database, journals", text.encode())
+    return Step(file, "add" if there else "write", counted(added, "line") + ": what crt leaves here", text.encode())
 
 
 def _workflow(folder: Path, first: str) -> Step:

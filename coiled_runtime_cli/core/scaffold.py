@@ -11,8 +11,8 @@ if TYPE_CHECKING:
 #: Where suites are, unless the project says otherwise.
 SUITES = "suites"
 
-#: What crt leaves beside a project, which is no part of it.
-IGNORED = ("/benchmark.db*", "/benchmark-artifacts/", "/crt-runs/")
+#: What crt leaves beside a project, which is no part of it: each run says whether its checkout had anything new in it.
+IGNORED = ("/benchmark.db*", "/benchmark-artifacts/", "/crt-runs/", "__pycache__/")
 
 PYTEST_INI = """\
 # The suites' own root: a benchmark's id is its path from here, and what the project asks of its tests does not count.

@@ -137,7 +137,7 @@ def test_what_the_project_has_is_never_overwritten(inside_project):
     assert done.returncode == 0, done.stderr
     assert (folder / "speed" / "pytest.ini").read_text() == "[pytest]\n"
     assert (folder / ".gitignore").read_text() == (
-        "*.pyc\n/crt-runs\n\n# what crt leaves here\n/benchmark.db*\n/benchmark-artifacts/\n"
+        "*.pyc\n/crt-runs\n\n# what crt leaves here\n/benchmark.db*\n/benchmark-artifacts/\n__pycache__/\n"
     )
     assert sorted(files(folder)) == [
         ".gitignore", "crt.toml", "speed/conftest.py", "speed/deep/test_own.py", "speed/pytest.ini",
