@@ -147,17 +147,6 @@ def files_of(arms: Mapping[str, Sequence[str]], chosen: Sequence[str]) -> dict[s
     return {SETTINGS: settings, **{f"{name}.toml": f"packages = [\n{listed(each)}]\n" for name, each in arms.items()}}
 
 
-def files_of(arms: Mapping[str, Sequence[str]], chosen: Sequence[str]) -> dict[str, str]:
-    """The files of an experiment: the requirements of each arm, and the suites that are run."""
-
-    def listed(texts: Sequence[str]) -> str:
-        # what JSON has as a text is one in TOML too
-        return "".join(f"  {json.dumps(each, ensure_ascii=False)},\n" for each in texts)
-
-    settings = f"suites = [\n{listed(chosen)}]\n"
-    return {SETTINGS: settings, **{f"{name}.toml": f"packages = [\n{listed(each)}]\n" for name, each in arms.items()}}
-
-
 # --- the record
 
 
