@@ -45,8 +45,8 @@ def run(
             encoding="utf-8",
             errors="replace",
         )
-    except OSError as error:
-        raise ToolError(f"cannot start {command[0]}: {error.strerror or error}") from error
+    except (OSError, ValueError) as error:  # ValueError: an argument that no program can be given
+        raise ToolError(f"cannot start {command[0]}: {getattr(error, 'strerror', None) or error}") from error
     except subprocess.TimeoutExpired as error:
         raise ToolError(f"{command[0]} did not end within {timeout:g} s") from error
     return Completed(done.returncode, done.stdout, done.stderr)
@@ -110,8 +110,8 @@ class Child:
                     stderr=subprocess.STDOUT,
                     start_new_session=True,
                 )
-            except OSError as error:
-                raise ToolError(f"cannot start {command[0]}: {error.strerror or error}") from error
+            except (OSError, ValueError) as error:
+                raise ToolError(f"cannot start {command[0]}: {getattr(error, 'strerror', None) or error}") from error
 
     @property
     def pid(self) -> int:

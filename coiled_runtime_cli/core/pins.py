@@ -269,7 +269,9 @@ def with_package_version(text: str, version: str) -> str:
     try:
         backwards = Version(version) < Version(found["version"])
     except ValueError as error:
-        raise PinError(f"{version[:80]} cannot be compared with {found['version'][:80]}, which the recipe has") from error
+        raise PinError(
+            f"{version[:80]} cannot be compared with {found['version'][:80]}, which the recipe has"
+        ) from error
     if backwards:
         raise PinError(f"{version} comes before {found['version']}, which the recipe has")
     start, end = found.span("version")

@@ -103,3 +103,25 @@ def test_the_topic_of_a_benchmark_is_the_name_of_its_file():
 
 def test_a_source_that_is_no_utf_8_has_a_hash_too():
     assert len(Benchmark(path="a.py", name="t", originalname="t", source="'\udc80'").source_hash) == 32
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("uuid", 5),
+        ("uuid", None),
+        ("outcome", ["passed"]),
+        ("repeat", "first"),
+        ("repeat", 2**63),
+        ("duration", "long"),
+        ("duration", True),
+        ("duration", float("nan")),
+        ("cluster_id", 1.5),
+        ("metrics", [{"name": "x", "value": None}]),
+        ("metrics", [5]),
+    ],
+)
+def test_a_value_of_another_kind_is_damage_and_no_record_that_cannot_be_stored(field, value):
+    line = json.loads(encode(Run(uuid="a", session="s", benchmark="b", outcome="passed")))
+    with pytest.raises(ValueError):  # noqa: PT011 - json has its own wording
+        decode(json.dumps({**line, field: value}))
