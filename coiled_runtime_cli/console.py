@@ -75,7 +75,10 @@ def result(text: str) -> None:
 def show_json(value: Mapping[str, Any]) -> None:
     """Write one JSON document to stdout, the schema version first. Missing is None: NaN raises ValueError."""
     document = {"schema": value.get("schema", 1), **value}
-    _write(sys.stdout, json.dumps(document, indent=2, ensure_ascii=not _is_unicode(sys.stdout), allow_nan=False))
+    text = json.dumps(document, indent=2, ensure_ascii=not _is_unicode(sys.stdout), allow_nan=False)
+    if _is_terminal(sys.stdout):
+        text = _CONTROL_BUT_LAYOUT.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
+    _write(sys.stdout, text)
 
 
 def show_table(table: Table, format: str = "table") -> None:  # noqa: A002  named as the flag
@@ -87,9 +90,9 @@ def show_table(table: Table, format: str = "table") -> None:  # noqa: A002  name
     from coiled_runtime_cli.core.table import csv_text, markdown
 
     if format == "csv":
-        _write(sys.stdout, csv_text(table))
+        result(csv_text(table))
     elif format in {"markdown", "github"}:
-        _write(sys.stdout, markdown(table))
+        result(markdown(table))
     else:
         text, hidden = _drawn(table)
         _write(sys.stdout, text)
@@ -108,11 +111,11 @@ def show_csv(names: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
     for number, row in enumerate(rows, 1):
         writer.writerow(row)
         if not number % 1000:
-            _write(sys.stdout, text.getvalue())
+            result(text.getvalue())
             text.seek(0)
             text.truncate()
     if text.tell():
-        _write(sys.stdout, text.getvalue())
+        result(text.getvalue())
 
 
 def note(text: str) -> None:
