@@ -24,6 +24,10 @@ FLAGS = [
 ]
 
 
+def chromium() -> str | None:
+    return shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+
+
 def pages(site: Path) -> list[Path]:
     """One page of each kind: those at the top, and of each folder the largest."""
     found = sorted(site.glob("*.html"))
@@ -34,9 +38,8 @@ def pages(site: Path) -> list[Path]:
 
 def main(site: Path, out: Path, only: str = "") -> None:
     out.mkdir(parents=True, exist_ok=True)
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
+        browser = playwright.chromium.launch(executable_path=chromium(), args=FLAGS)
         for page in pages(site):
             if only not in page.name and only not in str(page.parent.name):
                 continue
