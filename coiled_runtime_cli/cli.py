@@ -8,6 +8,7 @@ from __future__ import annotations
 import copy
 import errno
 import importlib
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -350,7 +351,21 @@ def _as_usage(problem: Exception) -> CrtError | None:
         known = [name for param in context.command.params for name in param.opts if name.startswith("--")]
         match = nearest(option, known)
         message = f"{path} has no option {option}" + (f": did you mean {match}?" if match else "")
+    param = getattr(problem, "param", None)
+    choices = getattr(getattr(param, "type", None), "choices", None)
+    refused = re.search(r"'([^']*)' is not one of ", message)
+    if choices is not None and refused is not None:
+        message = f"{'/'.join(param.opts)}: {unknown('value', refused[1], choices)}"
+    missing = re.match(r"No such command '([^']*)'", message)
+    if missing is not None and context is not None:
+        message = unknown("command", f"{path.partition(' ')[2]} {missing[1]}".strip(), _commands_of(context))
     return UsageError(message, hint=f"{path} --help says what there is")
+
+
+def _commands_of(context: Any) -> list[str]:
+    """The commands of a group, in full, as "sync push"."""
+    group = context.command_path.partition(" ")[2]
+    return [f"{group} {name}".strip() for name in context.command.list_commands(context)]
 
 
 def _unexpected(problem: Exception) -> CrtError:

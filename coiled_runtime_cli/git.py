@@ -146,12 +146,16 @@ class Repository:
         """By the date of what they name, the oldest first; ``of``: those that a commit has behind it."""
         return self._told("tag", "--sort=creatordate", *(["--merged", of] if of else [])).split()
 
+    def branches(self) -> list[str]:
+        """Local ones, and those of remotes as origin/main."""
+        return self._told("for-each-ref", "--format=%(refname:short)", "refs/heads", "refs/remotes").split()
+
     def resolve(self, ref: str) -> str:
         """The commit that a tag, branch, hash or relative name means. Raises UsageError, with the nearest tag, where none is."""
         done = self._git("rev-parse", "--verify", "--quiet", "--end-of-options", f"{ref}^{{commit}}")
         if done.returncode == 0:
             return done.stdout.strip()
-        told = unknown("commit, tag or branch", ref, reversed(self.tags()))
+        told = unknown("commit, tag or branch", ref, [*reversed(self.tags()), *self.branches()])
         hint = "git fetch --unshallow --tags" if self.shallow else "git fetch --tags may know it"
         raise UsageError(f"{self.folder}: {told}", hint=hint)
 

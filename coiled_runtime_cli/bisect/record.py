@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from coiled_runtime_cli.core.bisection import Bisection, Probe, Verdict
+from coiled_runtime_cli.core.nearest import unknown
 from coiled_runtime_cli.core.search import CALIBRATE
 from coiled_runtime_cli.db import bisections
 from coiled_runtime_cli.errors import ToolError, UsageError
@@ -138,7 +139,8 @@ def find(engine: Engine, name: str | None) -> Bisection:
         return open_[-1]
     found = [each for each in known if each.id.startswith(name) or each.id.endswith(name)]
     if not found:
-        raise UsageError(f"no bisection {name}", hint="crt bisect --list shows them")
+        told = unknown("bisection", name, [short(each) for each in reversed(known)])
+        raise UsageError(told, hint="crt bisect --list shows them")
     if len(found) > 1:
         raise UsageError(f"{name} may be {' or '.join(short(each) for each in found[:4])}", hint="write more of it")
     return found[0]

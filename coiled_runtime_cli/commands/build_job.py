@@ -133,12 +133,16 @@ def _recipe(given: Path | None, configured: BuildSettings, shipped: Path) -> Pat
 def _check_names(kind: str, names: Sequence[str]) -> None:
     import re
 
+    from coiled_runtime_cli.build.channel import PLATFORMS
+    from coiled_runtime_cli.core.nearest import nearest
     from coiled_runtime_cli.errors import UsageError
 
     pattern, expected = (r"[a-z]+-[a-z0-9]+", "linux-64") if kind == "platform" else (r"3\.\d{1,2}", "3.12")
     for each in names:
         if not re.fullmatch(pattern, each):
-            raise UsageError(f"--{kind} {each}: expected a name as {expected}")
+            match = nearest(each, PLATFORMS) if kind == "platform" else None
+            told = f": did you mean {match}?" if match else ""
+            raise UsageError(f"--{kind} {each}: expected a name as {expected}{told}")
 
 
 def _rendered(

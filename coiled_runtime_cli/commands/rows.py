@@ -316,6 +316,7 @@ def prune(
     from datetime import datetime, time, timezone
 
     from coiled_runtime_cli import console, sharing
+    from coiled_runtime_cli.core.nearest import unknown
     from coiled_runtime_cli.core.retention import Policy, PolicyError
     from coiled_runtime_cli.db import prune as pruning
     from coiled_runtime_cli.db import queries
@@ -335,7 +336,8 @@ def prune(
         for each in session or ():
             if each not in known:
                 raise UsageError(
-                    f"there is no session {each}", hint="crt db query 'select id, started, label from session'"
+                    unknown("session", each, sorted(known, reverse=True)),
+                    hint="crt db query 'select id, started, label from session'",
                 )
         first = policy.first(sharing.today())
         before = None if first is None else datetime.combine(first, time(), timezone.utc)

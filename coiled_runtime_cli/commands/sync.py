@@ -498,6 +498,7 @@ def _sessions(shared: Shared, named: Sequence[str], *, all_: bool, dry_run: bool
 
 def _found(named: str, known: Sequence[str]) -> str:
     """The session of this id, or the only one whose id begins so."""
+    from coiled_runtime_cli.core.nearest import unknown
     from coiled_runtime_cli.errors import UsageError
 
     if named in known:
@@ -507,9 +508,7 @@ def _found(named: str, known: Sequence[str]) -> str:
         return fitting[0]
     if fitting:
         raise UsageError(f"{len(fitting)} sessions begin with {named}", hint="write more of it")
-    raise UsageError(
-        f"no session is called {named}, or begins so", hint="crt db query 'select id, started, label from session'"
-    )
+    raise UsageError(unknown("session", named, known), hint="crt db query 'select id, started, label from session'")
 
 
 def _show_json(store: Store, document: Mapping[str, Any]) -> None:

@@ -6,6 +6,8 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from coiled_runtime_cli.core.nearest import unknown
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -51,7 +53,7 @@ class Scale:
         except ValueError:
             factor = math.nan
         if not (math.isfinite(factor) and factor > 0):
-            raise ValueError(f"unknown scale {text!r}: one of {', '.join(NAMES)}, or a positive number (1 is laptop)")
+            raise ValueError(f"{unknown('scale', text, NAMES)}, or a positive number (1 is laptop)")
         return cls(f"{factor:g}", factor)
 
     def pick(self, *, smoke: float, laptop: float, full: float) -> float:

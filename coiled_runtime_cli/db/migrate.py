@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from sqlalchemy import Connection, Engine, text
 
+from coiled_runtime_cli.core.nearest import unknown
 from coiled_runtime_cli.db.engine import is_current, make_engine, stored_revisions, writing
 from coiled_runtime_cli.db.errors import database_errors, shown
 from coiled_runtime_cli.db.models import Base, UTCDateTime
@@ -72,6 +73,9 @@ def stamp(engine: Engine, revision: str) -> None:
         try:
             command.stamp(_config(connection), revision)
         except CommandError as error:
+            if "Can't locate" in str(error):
+                told = unknown("revision", revision, ["head", "base", *sorted(read_revisions().known)])
+                raise UsageError(told, hint=f"the newest is {', '.join(heads())}") from error
             raise UsageError(
                 f"cannot stamp {shown(engine)}: {error}", hint=f"the newest is {', '.join(heads())}"
             ) from error

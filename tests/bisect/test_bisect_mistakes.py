@@ -122,7 +122,7 @@ def test_nothing_to_resume_to_show_or_to_list(inside):
     inside.suite("test_fast.py", "def test_one(): pass\n")
     inside.run("bench", "--suite", "fast")
     assert "no bisection is open" in told(inside, "--resume")
-    assert "no bisection 1234" in told(inside, "--show", "1234")
+    assert "unknown bisection '1234'" in told(inside, "--show", "1234")
     assert inside.run("bisect", "--list").stdout == "no bisection yet\n"
     assert "cannot be changed" in told(inside, "--resume", "--good", "v0")
 
