@@ -1,4 +1,4 @@
-"""What the README promises is what happens."""
+"""What the README and docs/how-to.md promise is what happens."""
 
 import json
 import re
@@ -9,16 +9,17 @@ from pathlib import Path
 
 import pytest
 
-README = (Path(__file__).parents[1] / "README.md").read_text()
-#: Every command of a code block, without its comment.
-COMMANDS = [
-    match[1].rstrip() for match in re.finditer(r"^    (\S.*?)(?:\s{2,}#.*|\s+# .*)?$", README, flags=re.MULTILINE)
-]
+sys.path.insert(0, str(Path(__file__).parent))
+import pages
+
+#: What the pages have a reader type. A command that stands on both of them is done once.
+README = pages.commands("README.md")
+COMMANDS = list(dict.fromkeys([*README, *pages.commands("docs/how-to.md")]))
 
 
 def test_the_readme_has_the_two_commands_and_they_are_what_ci_runs():
-    assert COMMANDS[0] == "python3 -m pip install . && crt bench --suite parquet"
-    assert "python3 -m pip install '.[test]' && python3 -m pytest" in COMMANDS
+    assert README[0] == "python3 -m pip install . && crt bench --suite parquet"
+    assert "python3 -m pip install '.[test]' && python3 -m pytest" in README
     assert (
         "python3 -m pip install '\\.\\[test\\]' && python3 -m pytest"
         in Path(__file__).parents[1].joinpath(".ci/run").read_text()
@@ -30,7 +31,7 @@ QUICK = ["crt bench --list", "crt bench --suite parquet --dry-run", "crt config 
 
 
 @pytest.mark.parametrize("command", QUICK)
-def test_a_quick_command_of_the_readme_works_in_an_empty_folder(crt, command):
+def test_a_quick_command_of_the_pages_works_in_an_empty_folder(crt, command):
     assert command in COMMANDS
     crt.environment.pop("CRT_SUITES")
     done = crt.run(*shlex.split(command)[1:])
@@ -39,7 +40,7 @@ def test_a_quick_command_of_the_readme_works_in_an_empty_folder(crt, command):
 
 
 @pytest.mark.slow
-def test_the_commands_of_the_readme_that_measure_work_one_after_the_other(crt):
+def test_the_commands_of_the_pages_that_measure_work_one_after_the_other(crt):
     """On the smoke scale, from an empty folder: the suite, the query, the report, and the look at the database."""
     crt.environment.pop("CRT_SUITES")
     crt.environment["CRT_SCALE"] = "smoke"
@@ -66,12 +67,12 @@ def test_the_commands_of_the_readme_that_measure_work_one_after_the_other(crt):
         assert done.returncode == 0, command + done.stdout + done.stderr
 
 
-def test_the_command_of_the_readme_that_measures_every_suite_is_what_ci_runs():
+def test_the_command_of_the_pages_that_measures_every_suite_is_what_ci_runs():
     assert EVERY_SUITE in COMMANDS
     assert EVERY_SUITE in Path(__file__).parents[1].joinpath(".ci/run").read_text()
 
 
-def test_the_commands_of_the_readme_that_look_after_data_work_in_this_order(crt):
+def test_the_commands_of_the_pages_that_look_after_data_work_in_this_order(crt):
     crt.environment["CRT_SCALE"] = "smoke"
     commands = [each for each in COMMANDS if each.startswith("crt data")]
     assert len(commands) == 4
@@ -81,7 +82,7 @@ def test_the_commands_of_the_readme_that_look_after_data_work_in_this_order(crt)
     assert "nyc_taxi" in crt.run("data", "list").stdout
 
 
-def test_the_commands_of_the_readme_that_decide_work_on_a_history(inside):
+def test_the_commands_of_the_pages_that_decide_work_on_a_history(inside):
     sys.path.insert(0, str(Path(__file__).parent / "commands"))
     import histories
 
@@ -103,7 +104,7 @@ def test_the_commands_of_the_readme_that_decide_work_on_a_history(inside):
         assert done.stdout
 
 
-def test_the_commands_of_the_readme_that_build_and_release_work(inside, tmp_path):
+def test_the_commands_of_the_pages_that_build_and_release_work(inside, tmp_path):
     sys.path[:0] = [str(Path(__file__).parent / each) for each in ("build", "release")]
     from channels import HERE, metadata_channel, subdir_here
     from index_server import served
@@ -131,7 +132,7 @@ def test_the_commands_of_the_readme_that_build_and_release_work(inside, tmp_path
             assert done.stdout
 
 
-def test_the_commands_of_the_readme_that_try_arms_work_in_this_order(inside):
+def test_the_commands_of_the_pages_that_try_arms_work_in_this_order(inside):
     inside.suite("test_x.py", "def test_a():\n    pass\n")
     init, plan, run = (
         each.strip() for command in COMMANDS if command.startswith("crt ab") for each in command.split("&&")
@@ -148,7 +149,7 @@ def test_the_commands_of_the_readme_that_try_arms_work_in_this_order(inside):
 
 
 @pytest.mark.slow
-def test_the_commands_of_the_readme_that_bisect_name_the_commit(crt):
+def test_the_commands_of_the_pages_that_bisect_name_the_commit(crt):
     sys.path.insert(0, str(Path(__file__).parent / "bisect"))
     import slowpoke
 
@@ -172,7 +173,7 @@ def test_the_commands_of_the_readme_that_bisect_name_the_commit(crt):
 
 
 @pytest.mark.slow
-def test_repeating_until_the_numbers_are_good_works_as_the_readme_says(crt):
+def test_repeating_until_the_numbers_are_good_works_as_the_page_says(crt):
     crt.environment.pop("CRT_SUITES")
     crt.environment["CRT_SCALE"] = "smoke"
     (command,) = [each for each in COMMANDS if "--repeat auto" in each]
@@ -184,10 +185,10 @@ def test_repeating_until_the_numbers_are_good_works_as_the_readme_says(crt):
     assert 1 <= least <= most
 
 
-def test_the_exit_codes_of_the_readme_are_those_of_the_errors():
+def test_the_exit_codes_of_the_pages_are_those_of_the_errors():
     from coiled_runtime_cli import errors
 
-    table = dict(re.findall(r"^\| (\d+) \| (.+?) \|$", README, flags=re.MULTILINE))
+    table = dict(re.findall(r"^\| (\d+) \| (.+?) \|$", pages.read("docs/how-to.md"), flags=re.MULTILINE))
     codes = {kind.exit_code for kind in errors.CrtError.__subclasses__()}
     assert {int(each) for each in table} == {0, 1, 130} | codes
 
