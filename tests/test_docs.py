@@ -102,12 +102,8 @@ def test_the_files_of_the_architecture_page_and_its_picture_are_there():
     named = {each for each in named if each.endswith(".py") or (pages.ROOT / "coiled_runtime_cli" / each).is_dir()}
     assert len(named) > 20
     for each in named:
-        found = [
-            folder
-            for folder in ("", "coiled_runtime_cli", "coiled_runtime_cli/core")
-            if (pages.ROOT / folder / each).exists()
-        ]
-        assert found, each
+        places = ("", "coiled_runtime_cli", "coiled_runtime_cli/core")
+        assert any((pages.ROOT / folder / each).exists() for folder in places), each
 
 
 def test_the_suite_of_the_extending_page_is_measured_on_its_cluster(crt):
@@ -154,9 +150,9 @@ def test_the_instrument_of_the_extending_page_measures(tmp_path):
     try:
         exec(snippet("docs/extending.md", "coiled_runtime_cli/plugin/instruments/collections.py"), module.__dict__)
         draft = RunDraft("1", Benchmark(path="test_x.py", name="test_x", originalname="test_x"))
-        with LocalCluster(n_workers=1, processes=True, dashboard_address=":0") as cluster, Client(cluster) as client:
-            with module.measure(draft, client):
-                client.run(collect)
+        cluster = LocalCluster(n_workers=1, processes=True, dashboard_address=":0")
+        with cluster, Client(cluster) as client, module.measure(draft, client):
+            client.run(collect)
         assert draft.metrics["collections"].value >= 3
     finally:
         cloudpickle.unregister_pickle_by_value(module)
