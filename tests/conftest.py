@@ -10,6 +10,9 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+sys.path.insert(0, str(Path(__file__).parent))
+from schemas import check_output
+
 # A shell that runs the tests in the background has them ignore Ctrl-C, and with them all that they start.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -68,7 +71,7 @@ class Crt:
         )
 
     def run(self, *arguments, timeout=300, environment=None):
-        return subprocess.run(
+        done = subprocess.run(
             self.command(*arguments),
             cwd=self.folder,
             env={**self.environment, **(environment or {})},
@@ -77,6 +80,8 @@ class Crt:
             text=True,
             timeout=timeout,
         )
+        check_output(arguments, done.stdout)
+        return done
 
     def json(self, *arguments, **options):
         return json.loads(self.run(*arguments, **options).stdout)
@@ -128,6 +133,7 @@ class Inside(Crt):
             self.capture.readouterr()
             code = cli.run([str(each) for each in arguments])
             told = self.capture.readouterr()
+        check_output(arguments, told.out)
         return subprocess.CompletedProcess(["crt", *map(str, arguments)], code, told.out, told.err)
 
 
