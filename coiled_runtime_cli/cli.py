@@ -354,7 +354,7 @@ def _as_usage(problem: Exception) -> CrtError | None:
     param = getattr(problem, "param", None)
     choices = getattr(getattr(param, "type", None), "choices", None)
     refused = re.search(r"'([^']*)' is not one of ", message)
-    if choices is not None and refused is not None:
+    if param is not None and choices is not None and refused is not None:
         message = f"{'/'.join(param.opts)}: {unknown('value', refused[1], choices)}"
     missing = re.match(r"No such command '([^']*)'", message)
     if missing is not None and context is not None:

@@ -55,7 +55,7 @@ class Place:
 def suites(place: Place) -> Iterator[Name]:
     from coiled_runtime_cli import suites as found
 
-    known = found.find(place.settings.suites)
+    known = found.glance(place.settings.suites)
     for folder in sorted({each.folder for each in known} - {"."}):
         yield Name(folder, "every suite of this folder")
     yield from (Name(each.topic, each.summary) for each in known)
@@ -65,7 +65,7 @@ def tests(place: Place) -> Iterator[Name]:
     """Names of tests; after a file's name and "::" the tests in it, with the parameters that were measured before."""
     from coiled_runtime_cli import suites as found
 
-    known = found.find(place.settings.suites)
+    known = found.glance(place.settings.suites)
     if "::" not in place.word:
         yield from (Name(test, each.path) for each in known for test in each.tests if "::" not in test)
         yield from (Name(each.path, each.summary) for each in known)

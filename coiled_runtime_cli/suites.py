@@ -51,6 +51,36 @@ def find(folder: Path) -> tuple[Suite, ...]:
     return tuple(found)
 
 
+_LINES = re.compile(rb"^(?:class (Test\w*)|(?:    )?(?:async )?def (test_\w+))", re.MULTILINE)
+_SUMMARY = re.compile(rb'\A(?:#.*\n|\s)*[rR]?"""(.+?)(?:"""|\n)')
+
+
+def glance(folder: Path) -> tuple[Suite, ...]:
+    """What :func:`find` finds, by a look at the lines: a third of the time, for those who wait for a key. No folder: nothing."""
+    found = []
+    for file in sorted(folder.rglob("test_*.py")):
+        path = file.relative_to(folder)
+        if any(each.startswith((".", "__pycache__")) for each in path.parts):
+            continue
+        content = file.read_bytes()
+        tests: list[str] = []
+        holder = ""
+        for line in _LINES.finditer(content):
+            if line[1]:
+                holder = line[1].decode() + "::"
+            elif line[0].startswith(b" "):
+                tests += [holder + line[2].decode()] if holder else []
+            else:
+                holder = ""
+                tests.append(line[2].decode())
+        summary = _SUMMARY.match(content)
+        text = summary[1].decode(errors="replace").strip() if summary else ""
+        found.append(
+            Suite(path.stem.removeprefix("test_"), path.parent.as_posix(), path.as_posix(), text, tuple(tests))
+        )
+    return tuple(found)
+
+
 def _read(file: Path) -> tuple[str, tuple[str, ...]]:
     try:
         module = ast.parse(file.read_bytes())

@@ -224,7 +224,7 @@ def test_what_else_is_broken_gives_no_values_and_no_message(quick: Any, broken: 
     else:
         (quick.folder / "crt.toml").write_text("no [ toml")
     assert set(complete(quick, "bench", "--suite", "x")) == set()
-    assert set(complete(quick, "bench", "test_")) == set()
+    assert set(complete(quick, "bench", "test_")) == ({"test_x"} if broken == "python" else set())
 
 
 def test_no_heavy_module_is_imported_to_complete(history: Any) -> None:

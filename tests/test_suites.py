@@ -1,6 +1,6 @@
 import pytest
 
-from coiled_runtime_cli import suites
+from coiled_runtime_cli import locations, suites
 from coiled_runtime_cli.errors import UsageError
 
 
@@ -94,3 +94,12 @@ def test_suites_that_say_nothing_of_dask_need_pytest_alone(tmp_path):
     assert suites.needed(tmp_path, [f"{elsewhere}::test_work"]) == suites.NEEDED
     (tmp_path / "test_frames.py").write_text("import dask.dataframe\n")
     assert suites.needed(tmp_path) == suites.NEEDED
+
+
+def test_a_glance_finds_what_reading_finds():
+    folder = locations.suites_folder()
+    assert suites.glance(folder) == suites.find(folder)
+
+
+def test_a_glance_at_no_folder_finds_nothing(tmp_path):
+    assert suites.glance(tmp_path / "absent") == ()

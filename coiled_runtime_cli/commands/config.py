@@ -25,7 +25,7 @@ def show(
     *,
     origin: Annotated[bool, typer.Option("--origin", help="Also say where each value comes from.")] = False,
     format: Annotated[  # noqa: A002  named as the flag
-        Literal["table", "json", "markdown", "csv"], typer.Option("--format", help="How to write it.")
+        Literal["table", "json", "markdown", "csv", "github"], typer.Option("--format", help="How to write it.")
     ] = "table",
 ) -> None:
     """Show every setting as it holds in this folder. Passwords are masked.

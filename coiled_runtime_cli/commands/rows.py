@@ -156,7 +156,7 @@ def query(
     *,
     db: Database = None,
     format_: Annotated[
-        Literal["table", "json", "csv", "markdown"], typer.Option("--format", help="How to write the rows.")
+        Literal["table", "json", "markdown", "csv", "github"], typer.Option("--format", help="How to write the rows.")
     ] = "table",
 ) -> None:
     """Ask the database in SQL; it is only read.

@@ -191,7 +191,9 @@ def status(
     endpoint_url: Endpoint = None,
     profile: Profile = None,
     region: Region = None,
-    format_: Format = "table",
+    format_: Annotated[
+        Literal["table", "json", "markdown", "csv", "github"], typer.Option("--format", help="How to write the result.")
+    ] = "table",
 ) -> None:
     """Show what is to be pushed, and what to be pulled.
 
@@ -240,7 +242,7 @@ def status(
         ("published", "not yet" if published is None else f"{KEY}, {bytes_text(published.size)}"),
         ("keeps", str(policy)),
     )
-    console.show_table(Table((Column("crt sync"), Column("")), rows))
+    console.show_table(Table((Column("crt sync"), Column("", key="value")), rows), format_)
     for key in list(missing.refused)[:_NAMED]:
         console.warning(f"{key}: {missing.refused[key]}")
 
