@@ -132,9 +132,9 @@ def _landsat(parameters: Parameters) -> tuple[Variable, ...]:
 
 def _nuclei_parameters(scale: Scale) -> Parameters:
     return {
-        "images": scale.count(smoke=2, laptop=10, full=200),
-        "y": steady(scale, smoke=88, laptop=264, full=520),
-        "x": steady(scale, smoke=132, laptop=352, full=696),
+        "images": scale.count(smoke=2, laptop=4, full=200),
+        "y": steady(scale, smoke=88, laptop=132, full=520),
+        "x": steady(scale, smoke=132, laptop=176, full=696),
         "images_a_chunk": 1,
     }
 

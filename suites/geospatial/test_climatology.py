@@ -26,7 +26,7 @@ def sea(open_data, scale):
     if scale.name == "full":
         return open_data("era5_surface")[["sea_surface_temperature"]].sel(time=slice("2020-01-01", "2022-12-31"))
     # Many chunks are read as one: the high-level style makes hundreds of tasks of each.
-    opened = open_data("era5_surface", chunks={"time": scale.count(smoke=86 * 17, laptop=16 * 34, full=8)})
+    opened = open_data("era5_surface", chunks={"time": scale.count(smoke=86 * 17, laptop=43 * 34, full=8)})
     opened = opened[["sea_surface_temperature"]]
     return opened.isel(latitude=slice(scale.count(smoke=2, laptop=12, full=721)))
 
@@ -67,7 +67,7 @@ def check(xr, scratch_url, of_one_place):
 def pancakes(sea, scale):
     """``pancakes(climate)``: a chunk for each hour and day (below full scale a few days), of all places."""
     lengths = {name: sea.chunksizes[name] for name in ("latitude", "longitude")}
-    days = {"smoke": 61, "full": 1}.get(scale.name, 6)
+    days = {"smoke": 61, "full": 1}.get(scale.name, 31)
     return lambda climate: climate.chunk({"hour": 1, "dayofyear": days, **lengths})
 
 

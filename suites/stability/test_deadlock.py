@@ -16,8 +16,8 @@ def years(dd, scale):
     import dask.datasets
     import pandas as pd
 
-    parts = scale.count(smoke=1, laptop=3, full=26)
-    length = pd.Timedelta(days=scale.count(smoke=2, laptop=14, full=14))
+    parts = scale.count(smoke=1, laptop=2, full=26)
+    length = pd.Timedelta(days=scale.count(smoke=2, laptop=7, full=14))
     start = pd.Timestamp("2020-01-01")
 
     def series(number):
@@ -33,7 +33,7 @@ def test_repeated_merge_spill(years, small_client, scale):
 
     long, short = years
     expected = None
-    for _ in range(scale.count(smoke=1, laptop=3, full=10)):
+    for _ in range(scale.count(smoke=1, laptop=2, full=10)):
         restart(small_client, timeout=PATIENCE / 3)
         mean = small_client.compute((long.x + long.y).mean()).result(timeout=PATIENCE)
         assert mean == pytest.approx(0, abs=0.01)  # of numbers between -1 and 1

@@ -46,7 +46,7 @@ def test_BBBC039(dask_image, pictures, small_client, scale):  # noqa: N802 - the
     shapes = dask_image["ndmorph"].binary_closing(smoothed > around, structure=cross)
     labels, number = dask_image["ndmeasure"].label(shapes, structure=cross)
     number = int(number.compute())
-    few = scale.count(smoke=1, laptop=2, full=10)  # each nucleus makes a few tasks for each image
+    few = scale.count(smoke=1, laptop=1, full=10)  # each nucleus makes a few tasks for each image
     index = np.setdiff1d(np.unique(labels[:few].compute()), [0])
     area, brightness = dask.compute(
         dask_image["ndmeasure"].area(images[:few], labels[:few], index),
