@@ -86,7 +86,8 @@ def _listed(folder: Path, longest: float, *arguments: str) -> list[str]:
 
 def tip(url: str) -> str:
     """The commit that a repository, near or far, has as its HEAD. Raises RemoteError where it does not answer."""
-    done = process.run(["git", "ls-remote", "--end-of-options", url, "HEAD"], environment={"GIT_TERMINAL_PROMPT": "0"}, timeout=120)
+    asked = ["git", "ls-remote", "--end-of-options", url, "HEAD"]
+    done = process.run(asked, environment={"GIT_TERMINAL_PROMPT": "0"}, timeout=120)
     words = done.stdout.split()
     if done.returncode != 0 or not words:
         said = done.stderr.strip().splitlines()
