@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from coiled_runtime_cli.commands.options import Databases, share
+from coiled_runtime_cli.commands.options import Databases, Suites, share
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,9 +27,7 @@ def compare(
         list[str] | None,
         typer.Option("--metric", metavar="NAME", help="Metric to compare. Repeatable. Default: duration."),
     ] = None,
-    suite: Annotated[
-        list[str] | None, typer.Option("--suite", "-s", metavar="NAME", help="Only this suite. Repeatable.")
-    ] = None,
+    suite: Suites = None,
     min_effect: Annotated[
         str, typer.Option("--min-effect", metavar="SHARE", help="Smallest change of interest: less is the same.")
     ] = "5%",

@@ -7,7 +7,17 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from coiled_runtime_cli.commands.detect_issues import issues
-from coiled_runtime_cli.commands.options import Databases, moment, seconds, share
+from coiled_runtime_cli.commands.options import (
+    Databases,
+    Labels,
+    Metrics,
+    MinEffect,
+    Since,
+    Suites,
+    moment,
+    seconds,
+    share,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,21 +47,11 @@ def detect(
     ctx: typer.Context,
     *,
     db: Databases = None,
-    since: Annotated[
-        str | None, typer.Option(metavar="DATE|30d", help="Only what began then or later. Default: everything.")
-    ] = None,
-    suite: Annotated[
-        list[str] | None, typer.Option("--suite", "-s", metavar="NAME", help="Only this suite. Repeatable.")
-    ] = None,
-    metric: Annotated[
-        list[str] | None, typer.Option("--metric", metavar="NAME", help="Only this metric. Repeatable. Default: all.")
-    ] = None,
-    label: Annotated[
-        list[str] | None, typer.Option("--label", metavar="NAME", help="Only this runtime. Repeatable.")
-    ] = None,
-    min_effect: Annotated[
-        str, typer.Option("--min-effect", metavar="SHARE", help="Smallest change that counts.")
-    ] = "5%",
+    since: Since = None,
+    suite: Suites = None,
+    metric: Metrics = None,
+    label: Labels = None,
+    min_effect: MinEffect = "5%",
     fdr: Annotated[str, typer.Option("--fdr", metavar="SHARE", help="Share of chance among what is found.")] = "5%",
     threshold: Annotated[
         float, typer.Option("--threshold", metavar="P", help="P-value below which a change is more than a suspect.")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from coiled_runtime_cli.commands.options import Databases, moment, share
+from coiled_runtime_cli.commands.options import Databases, Labels, Metrics, MinEffect, Since, Suites, moment, share
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -31,21 +31,11 @@ def issues(
     *,
     repo: RepositoryName = None,
     db: Databases = None,
-    since: Annotated[
-        str | None, typer.Option(metavar="DATE|30d", help="Only what began then or later. Default: everything.")
-    ] = None,
-    suite: Annotated[
-        list[str] | None, typer.Option("--suite", "-s", metavar="NAME", help="Only this suite. Repeatable.")
-    ] = None,
-    metric: Annotated[
-        list[str] | None, typer.Option("--metric", metavar="NAME", help="Only this metric. Repeatable. Default: all.")
-    ] = None,
-    label: Annotated[
-        list[str] | None, typer.Option("--label", metavar="NAME", help="Only this runtime. Repeatable.")
-    ] = None,
-    min_effect: Annotated[
-        str, typer.Option("--min-effect", metavar="SHARE", help="Smallest change that counts.")
-    ] = "5%",
+    since: Since = None,
+    suite: Suites = None,
+    metric: Metrics = None,
+    label: Labels = None,
+    min_effect: MinEffect = "5%",
     improvements: Annotated[bool, typer.Option("--improvements", help="Also issues for what got better.")] = False,
     limit: Annotated[
         int, typer.Option("--limit", metavar="N", min=0, help="Open at most so many now; the others come next time.")

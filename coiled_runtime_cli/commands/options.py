@@ -15,6 +15,18 @@ Databases = Annotated[
 ]
 
 
+#: What part of a history is searched for changes.
+Since = Annotated[
+    str | None, typer.Option("--since", metavar="DATE|30d", help="Only what began then or later. Default: everything.")
+]
+Suites = Annotated[list[str] | None, typer.Option("--suite", "-s", metavar="NAME", help="Only this suite. Repeatable.")]
+Metrics = Annotated[
+    list[str] | None, typer.Option("--metric", metavar="NAME", help="Only this metric. Repeatable. Default: all.")
+]
+Labels = Annotated[list[str] | None, typer.Option("--label", metavar="NAME", help="Only this runtime. Repeatable.")]
+MinEffect = Annotated[str, typer.Option("--min-effect", metavar="SHARE", help="Smallest change that counts.")]
+
+
 def share(flag: str, text: str, *, zero: bool = False) -> float:
     """A fraction below 1, written as 5% or 0.05. ``zero``: it may be 0. Raises UsageError on anything else."""
     from coiled_runtime_cli.core.quantity import parse_fraction

@@ -32,9 +32,7 @@ def report(
     days: Annotated[
         int | None, typer.Option(metavar="N", min=1, help="Only the N days before the last run. Default: everything.")
     ] = None,
-    suite: Annotated[
-        list[str] | None, typer.Option("--suite", "-s", metavar="NAME", help="Only this suite. Repeatable.")
-    ] = None,
+    suite: Suites = None,
     label: Annotated[
         list[str] | None, typer.Option("--label", metavar="NAME", help="Only this runtime. Repeatable.")
     ] = None,
