@@ -92,7 +92,7 @@ def test_the_tutorial_is_true_from_its_first_line_to_its_last(home, tmp_path):
     commands = [command for _, block in pages.fenced(PAGE, "console") for command, _ in pages.typed(block)]
     said = {}
     # one shell for all of it, as for a reader: what is activated, and the folder, stay
-    shell = subprocess.Popen(
+    with subprocess.Popen(
         ["bash"],
         cwd=pages.ROOT,
         env=home,
@@ -100,19 +100,17 @@ def test_the_tutorial_is_true_from_its_first_line_to_its_last(home, tmp_path):
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-    )
-    for command in commands:
-        shell.stdin.write(f"{command} </dev/null; echo; echo this ended with $?\n")
-        shell.stdin.flush()
-        lines = []
-        for line in shell.stdout:
-            if line.startswith("this ended with "):
-                break
-            lines.append(line)
-        said[command] = "".join(lines)
-        assert line == "this ended with 0\n", f"{command}\n{said[command]}"
-    shell.stdin.close()
-    assert shell.wait() == 0
+    ) as shell:
+        for command in commands:
+            shell.stdin.write(f"{command} </dev/null; code=$?; echo; echo this ended with $code\n")
+            shell.stdin.flush()
+            lines = []
+            for line in shell.stdout:
+                if line.startswith("this ended with "):
+                    break
+                lines.append(line)
+            said[command] = "".join(lines)
+            assert line == "this ended with 0\n", f"{command}\n{said[command]}"
     for start, words in SAID.items():
         found = [text for command, text in said.items() if command.startswith(start)]
         assert found, start
