@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from coiled_runtime_cli.commands.options import Databases, Labels, Suites  # noqa: TC001 - typer reads them
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from datetime import datetime
@@ -23,19 +25,12 @@ if TYPE_CHECKING:
 
 def report(
     out: Annotated[Path | None, typer.Option("--out", "-o", metavar="FOLDER", help="The site. Default: site.")] = None,
-    db: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--db", metavar="PATH|URL", help="Database. Repeatable: histories are merged. Default: benchmark.db."
-        ),
-    ] = None,
+    db: Databases = None,
     days: Annotated[
         int | None, typer.Option(metavar="N", min=1, help="Only the N days before the last run. Default: everything.")
     ] = None,
     suite: Suites = None,
-    label: Annotated[
-        list[str] | None, typer.Option("--label", metavar="NAME", help="Only this runtime. Repeatable.")
-    ] = None,
+    label: Labels = None,
     baseline: Annotated[
         str | None, typer.Option(metavar="LABEL", help="What the compare page and the summary compare with.")
     ] = None,

@@ -19,23 +19,17 @@
     try {
       known = await crt.runs.catalogue();
     } catch (error) {
-      return say(result, "The catalogue of sessions could not be read.", error.message);
+      return crt.say(result, "The catalogue of sessions could not be read.", error.message);
     }
     if (!known.sessions.count || known.last === null) {
       main.querySelector("#filters").hidden = true;
-      return say(result, "There are no runs yet.", "Run crt bench, then crt report again.");
+      return crt.say(result, "There are no runs yet.", "Run crt bench, then crt report again.");
     }
     const view = new Bars(main, JSON.parse(main.querySelector("#page").textContent), known);
     crt.state.on(() => view.update());
     document.addEventListener("crt:metric", () => view.update());
     return view.update();
   });
-
-  function say(place, what, more) {
-    place.replaceChildren(
-      crt.el("div", { class: "empty" }, crt.el("p", { class: "empty-what" }, what), crt.el("p", {}, more || "")),
-    );
-  }
 
   class Bars {
     constructor(main, page, known) {
@@ -84,7 +78,7 @@
       this.suite.value = wanted.suite;
       this.logarithmic.checked = wanted.logarithmic;
       if (document.activeElement !== this.filter) this.filter.value = crt.state.get("q") ?? "";
-      if (!metric) return say(this.result, "No run has a value yet.", "");
+      if (!metric) return crt.say(this.result, "No run has a value yet.", "");
       const key = `${days} ${metric.key}`;
       try {
         if (!this.loaded.has(key)) this.loaded.set(key, this.summaries(read, metric));
@@ -93,7 +87,7 @@
         return this.draw(bars, wanted);
       } catch (error) {
         this.loaded.delete(key);
-        return say(this.result, "The runs of this window could not be read.", error.message);
+        return crt.say(this.result, "The runs of this window could not be read.", error.message);
       }
     }
 
@@ -142,7 +136,7 @@
       const until = date(this.known.last);
       if (!shown.length) {
         const filtered = wanted.suite !== "all" || wanted.text;
-        return say(
+        return crt.say(
           this.result,
           filtered ? "No test fits." : `No test passed with a value of ${metric.label.toLowerCase()}.`,
           filtered ? "Another suite, a longer window, or another text?" : `Between ${since} and ${until}.`,

@@ -19,24 +19,18 @@
     try {
       known = await crt.runs.catalogue();
     } catch (error) {
-      return say(result, "The catalogue of sessions could not be read.", error.message);
+      return crt.say(result, "The catalogue of sessions could not be read.", error.message);
     }
     if (!known.sessions.count) {
       main.querySelector("#arms").hidden = true;
       main.querySelector("#filters").hidden = true;
-      return say(result, "There are no runs to compare yet.", "Run crt bench twice, then crt report again.");
+      return crt.say(result, "There are no runs to compare yet.", "Run crt bench twice, then crt report again.");
     }
     const view = new Compare(main, page, known);
     crt.state.on(() => view.update());
     document.addEventListener("crt:metric", () => view.update());
     return view.update();
   });
-
-  function say(place, what, more) {
-    place.replaceChildren(
-      crt.el("div", { class: "empty" }, crt.el("p", { class: "empty-what" }, what), crt.el("p", {}, more || "")),
-    );
-  }
 
   class Compare {
     constructor(main, page, known) {
@@ -104,7 +98,7 @@
         } catch (error) {
           if (turn !== this.turn) return undefined;
           this.key = null;
-          return say(this.result, "The runs of this comparison could not be read.", error.message);
+          return crt.say(this.result, "The runs of this comparison could not be read.", error.message);
         } finally {
           if (turn === this.turn) this.result.removeAttribute("aria-busy");
         }
@@ -115,10 +109,10 @@
     missing(arms) {
       this.key = null;
       if (this.known.sessions.count === 1 && arms.b.sessions.length) {
-        return say(this.result, "There is one session only.", "A second one, and there is something to compare.");
+        return crt.say(this.result, "There is one session only.", "A second one, and there is something to compare.");
       }
       const which = ["a", "b"].filter((arm) => !arms[arm].sessions.length).map((arm) => arm.toUpperCase());
-      return say(this.result, `Nothing fits ${which.join(" and ")}.`, "Choose sessions above; suggestions come as you type.");
+      return crt.say(this.result, `Nothing fits ${which.join(" and ")}.`, "Choose sessions above; suggestions come as you type.");
     }
 
     smallest() {
@@ -198,7 +192,7 @@
         filtered: Boolean(suite || text),
       };
       if (!shown.length && !facts.lone.length) {
-        return say(
+        return crt.say(
           this.result,
           facts.filtered ? "No test fits the filter." : "These sessions hold no runs to compare.",
           facts.filtered ? "Another suite, or another text?" : "",

@@ -26,6 +26,11 @@
     return element;
   };
 
+  /** Say in a place why there is nothing to be seen, and what to do about it. */
+  crt.say = (place, what, more = "") => {
+    place.replaceChildren(crt.el("div", { class: "empty" }, crt.el("p", { class: "empty-what" }, what), crt.el("p", {}, more)));
+  };
+
   // --- data files -----------------------------------------------------------------------------------------------------
 
   const loaded = new Map();

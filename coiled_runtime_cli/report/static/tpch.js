@@ -14,23 +14,17 @@
     try {
       known = await crt.runs.catalogue();
     } catch (error) {
-      return say(result, "The catalogue of sessions could not be read.", error.message);
+      return crt.say(result, "The catalogue of sessions could not be read.", error.message);
     }
     const view = new Tpch(main, JSON.parse(main.querySelector("#page").textContent), known);
     if (!view.sessions.length) {
       main.querySelector("#filters").hidden = true;
-      return say(result, "There are no TPC-H runs yet.", "Run crt bench --suite tpch, then crt report again.");
+      return crt.say(result, "There are no TPC-H runs yet.", "Run crt bench --suite tpch, then crt report again.");
     }
     crt.state.on(() => view.update());
     document.addEventListener("crt:metric", () => view.update());
     return view.update();
   });
-
-  function say(place, what, more) {
-    place.replaceChildren(
-      crt.el("div", { class: "empty" }, crt.el("p", { class: "empty-what" }, what), crt.el("p", {}, more || "")),
-    );
-  }
 
   class Tpch {
     constructor(main, page, known) {
@@ -69,7 +63,7 @@
       const asked = crt.state.get("window");
       const days = asked === "all" ? Infinity : WINDOWS.includes(Number(asked)) ? Number(asked) : 30;
       const metric = known.metrics.find((each) => each.key === crt.metric()) || known.metrics[0];
-      if (!metric) return say(this.result, "No run has a value yet.", "");
+      if (!metric) return crt.say(this.result, "No run has a value yet.", "");
       const label = crt.state.get("label") ?? this.newest;
       const fits = this.sessions.filter((each) => label === "all" || `=${crt.runs.labelOf(known, each) ?? ""}` === label);
       const newest = fits.length ? known.sessions.started[fits[0]] : NaN;
@@ -80,7 +74,7 @@
       this.logarithmic.checked = crt.state.get("axis") === "log";
       const base = this.engines.includes(crt.state.get("base")) ? crt.state.get("base") : this.engines[0];
       this.base.value = base;
-      if (!sessions.length) return say(this.result, "No TPC-H run has this label.", "Choose another one above.");
+      if (!sessions.length) return crt.say(this.result, "No TPC-H run has this label.", "Choose another one above.");
       const key = JSON.stringify([days === Infinity ? "all" : days, label, metric.key]);
       try {
         if (!this.loaded.has(key)) this.loaded.set(key, this.answers(sessions, metric));
@@ -89,7 +83,7 @@
         return this.draw(answers, { metric, base, sessions, left: late.length - sessions.length });
       } catch (error) {
         this.loaded.delete(key);
-        return say(this.result, "The TPC-H runs could not be read.", error.message);
+        return crt.say(this.result, "The TPC-H runs could not be read.", error.message);
       }
     }
 
@@ -135,7 +129,7 @@
       const count = (name) => Array.from(scales.get(name).values()).reduce((sum, each) => sum + each.size, 0);
       const fullest = names.slice().sort((one, other) => count(other) - count(one))[0];
       const scale = names.includes(crt.state.get("scale")) ? crt.state.get("scale") : fullest;
-      if (scale === undefined) return say(this.result, "These sessions hold no TPC-H run.", "");
+      if (scale === undefined) return crt.say(this.result, "These sessions hold no TPC-H run.", "");
       this.scale.value = scale;
       const engines = this.engines.filter((each) => scales.get(scale).has(each));
       const cells = new Map(engines.map((each) => [each, scales.get(scale).get(each)]));
