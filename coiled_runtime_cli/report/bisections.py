@@ -83,7 +83,7 @@ def _answer(bisection: Bisection, metric: MetricView) -> str:
     what, culprit = _what(bisection), figures.culprit_of(bisection)
     measured = sum(each.outcome == "measured" for each in bisection.probes)
     runs = f"{measured} measured run{'' if measured == 1 else 's'}"
-    many = len(bisection.candidates)
+    many = max(0, len(bisection.candidates) - 1)  # the good end is not the culprit
     among = f"{many} candidate{'' if many == 1 else 's'}"
     if bisection.status == "found" and culprit is not None:
         name = figures.short(bisection.candidates[culprit].name)

@@ -67,7 +67,7 @@ def test_the_answer_comes_in_one_sentence() -> None:
             "Still searching 0 candidates after 0",
         ),
         ({"status": "inconclusive", "culprit": None}, "Not decided"),
-        ({"status": "interrupted", "culprit": None}, "Interrupted after 4 measured runs of 8 candidates; most likely"),
+        ({"status": "interrupted", "culprit": None}, "Interrupted after 4 measured runs of 7 candidates; most likely"),
         ({"effect": Effect(ratio=2.4)}, "2.4 times slower"),
         ({"effect": Effect(ratio=0.9)}, "10 % faster"),
         ({"metric": "peak_memory", "unit": "B"}, "21 % higher"),
