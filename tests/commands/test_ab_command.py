@@ -64,6 +64,7 @@ def test_an_example_is_written_once_and_can_be_planned(inside):
     assert "nothing is overwritten" in again.stderr
 
 
+@pytest.mark.slow
 def test_a_slower_arm_is_told_from_the_baseline_and_the_null_arm_is_not(ab):
     done = ab.run("ab", "run", "my arms", "--blocks", "3", "--format", "json", "--fail-on", "10%")
     assert done.returncode == 1, done.stderr
@@ -117,6 +118,7 @@ def test_configuration_keeps_its_types_and_nests(ab):
     assert json.loads(done.stdout)["arms"][0]["failures"] == []
 
 
+@pytest.mark.slow
 def test_a_test_that_fails_in_one_arm_only_is_a_finding(ab):
     (ab.arms / "newer.toml").write_text(f"interpreter = {json.dumps(sys.executable)}\n[config]\nab.broken = true\n")
     done = ab.run("ab", "run", "my arms", "--fail-on", "10%")
@@ -139,6 +141,7 @@ def test_one_block_is_inconclusive(ab):
     assert "too few runs" in done.stdout
 
 
+@pytest.mark.slow
 def test_a_crash_costs_one_round_and_the_same_command_goes_on(ab):
     process = ab.start("ab", "run", "my arms", "--no-progress", start_new_session=True)
     record = ab.arms / ".crt-ab" / "record.json"
