@@ -138,7 +138,7 @@ def record_cost(record_metric, test_run_benchmark):
 
     def record(cost):
         if test_run_benchmark is not None:
-            test_run_benchmark.duration = cost.elapsed
+            test_run_benchmark.timed, test_run_benchmark.duration = True, cost.elapsed  # and not the test as a whole
         record_metric("processor_time", cost.processor, unit="s")
         record_metric("resident_memory", cost.memory, unit="B")
 
