@@ -1307,10 +1307,14 @@ def one(command: Command, fault: str, bench: Workbench, number: int) -> Outcome:
                 outcome.lost.append(f"broken: db check: {checked.err}")
         strange = [each for each in trial.folder.rglob("*") if odd(each, trial)]
         if fault != "kill":
-            # Dask's folder for spilling stays, empty
-            strange += [each for each in (trial.folder / "tmp").rglob("*") if each.name != "dask-scratch-space"]
+            # Dask's folder for spilling stays, empty or with the locks that guard it
+            strange += [each for each in (trial.folder / "tmp").rglob("*") if not of_dask(each)]
         outcome.leftovers += [str(each.relative_to(trial.folder)) for each in strange]
     return outcome
+
+
+def of_dask(path: Path) -> bool:
+    return path.name == "dask-scratch-space" or (path.parent.name == "dask-scratch-space" and path.suffix == ".lock")
 
 
 def odd(path: Path, trial: Trial) -> bool:

@@ -187,7 +187,10 @@ def place(made: Path, target: Path, *, replace: bool) -> str:
 
 
 def _refuse_to_differ(made: Artifact, target: Path) -> None:
-    there = opened(target)
+    try:
+        there = opened(target)
+    except ToolError:
+        return  # damaged, as by a disk that was full: nobody can want it
     if there.normalised() == made.normalised():
         return
     found = _unlike(there.depends, made.depends)

@@ -43,12 +43,13 @@ def build(rendered: Rendered, folder: Path, *, moment: int) -> Path:
     document["build"]["script"] = []  # or it looks for a build script beside the recipe
     with tempfile.TemporaryDirectory(prefix="crt-build-") as scratch:
         try:
-            variants = rattler_build.Stage0Recipe.from_dict(document).render(rattler_build.VariantConfig())
-            for each in variants:
-                each.run_build(output_dir=scratch, channels=[], no_include_recipe=True)
+            # where it is not told a folder, it leaves one of its own behind
+            recipe = rattler_build.Stage0Recipe.from_dict(document, recipe_dir=Path(scratch, "recipe"))
+            for each in recipe.render(rattler_build.VariantConfig()):
+                each.run_build(output_dir=Path(scratch, "built"), channels=[], no_include_recipe=True)
         except rattler_build.RattlerBuildError as error:
             raise ToolError(f"rattler-build refused {rendered.file}: {error}") from error
-        made = sorted(Path(scratch).glob("*/*.conda"))
+        made = sorted(Path(scratch, "built").glob("*/*.conda"))
         if len(made) != 1:
             raise ToolError(f"rattler-build made {len(made)} packages of {rendered.file}, and not one")
         contents = archive.read(made[0])

@@ -407,3 +407,21 @@ def test_a_disk_that_is_full_loses_nothing(inside, monkeypatch):
     assert "No space left" in done.stderr
     assert file.read_bytes() == before
     assert not list(file.parent.glob(".*.part"))
+
+
+def test_a_build_leaves_nothing_in_the_temporary_folder(inside, tmp_path):
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    inside.environment["TMPDIR"] = str(scratch)
+    assert inside.run("build").returncode == 0
+    assert list(scratch.iterdir()) == []
+
+
+def test_a_package_that_was_cut_short_is_built_again(inside):
+    assert inside.run("build").returncode == 0
+    (file,) = (inside.folder / "dist" / "conda" / "noarch").glob("coiled-runtime-*.conda")
+    whole = file.read_bytes()
+    file.write_bytes(whole[: len(whole) // 2])
+    done = inside.run("build")
+    assert done.returncode == 0, done.stderr
+    assert file.read_bytes() == whole
