@@ -898,7 +898,7 @@ def test_clustered(number, small_client):
 
 
 class BenchCluster(Command):
-    """Parts of the cluster die while it is measured: the tests before and after it are measured all the same."""
+    """Parts of the cluster die while it is measured: the tests around it are measured, or say why they could not be."""
 
     name = "bench, with a cluster"
     faults = ("killed worker", "killed scheduler", "worker out of memory")
@@ -920,9 +920,11 @@ class BenchCluster(Command):
 
     def problems(self, trial: Trial) -> list[str]:
         with contextlib.closing(sqlite3.connect(trial.path("benchmark.db"))) as connection:
-            rows = dict(connection.execute("select name, call_outcome from test_run").fetchall())
-        wrong = [name for name in ("test_clustered[0]", "test_clustered[2]") if rows.get(name) != "passed"]
-        return [f"lost: {rows}"] if wrong or len(rows) != 3 else []
+            rows = dict(connection.execute("select name, coalesce(call_outcome, failure) from test_run").fetchall())
+        before, after = rows.get("test_clustered[0]"), rows.get("test_clustered[2]") or ""
+        # without a scheduler the tests of this module have no cluster any more, and their rows say so
+        told = after == "passed" or "has died; the next module gets a new one" in after
+        return [] if before == "passed" and told and len(rows) == 3 else [f"lost: {rows}"]
 
 
 #: The quick ones first.
