@@ -55,7 +55,8 @@ def rows(database: Path) -> tuple[dict[str, Row], dict[str, object]]:
         newest: dict[str, sqlite3.Row] = {}
         for row in connection.execute(
             "select t.name, t.uuid, t.duration, t.session_id, t.python_version, t.start from test_run t "
-            "where t.path like 'toolkit/%' and t.call_outcome = 'passed' order by t.start"
+            "join session s on s.id = t.session_id "
+            "where t.path like 'toolkit/%' and t.call_outcome = 'passed' order by s.started, t.start"
         ):
             newest[row["name"]] = row
         if not newest:
@@ -70,7 +71,7 @@ def rows(database: Path) -> tuple[dict[str, Row], dict[str, object]]:
                 (row["uuid"],),
             )
             found[name] = Row(row["duration"], dict(metrics.fetchall()))
-        last = max(newest.values(), key=lambda row: row["start"])
+        (last,) = list(newest.values())[-1:]
         session = dict(connection.execute("select * from session where id = ?", (last["session_id"],)).fetchone())
         return found, {**session, "python": last["python_version"]}
 
