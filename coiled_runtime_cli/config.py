@@ -481,7 +481,10 @@ def parse_toml(file: Path, content: bytes) -> dict[str, Any]:
         table: dict[str, Any] = tomllib.loads(content.decode())
     except UnicodeDecodeError as error:
         raise UsageError(f"{file}: is not UTF-8 text: {error.reason} at byte {error.start}") from error
-    except (ValueError, RecursionError) as error:  # a TOMLDecodeError is one; so are numbers and nesting beyond all measure
+    except (
+        ValueError,
+        RecursionError,
+    ) as error:  # a TOMLDecodeError is one; so are numbers and nesting beyond all measure
         raise UsageError(f"{file}: is not valid TOML: {error}") from error
     return table
 
