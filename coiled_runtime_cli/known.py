@@ -24,8 +24,6 @@ _SCALES = (
     ("laptop", "the default"),
     ("full", "sizes of a real cluster"),
 )
-_PROFILES = ("memray", "py-spy")
-_PROFILED = ("scheduler", "workers", "all")
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,9 +140,11 @@ def clusters(place: Place) -> Iterator[Name]:
 
 
 def profilers(place: Place) -> Iterator[Name]:  # noqa: ARG001
-    for tool in _PROFILES:
+    from coiled_runtime_cli.core.artifacts import PLACES, TOOLS
+
+    for tool in TOOLS:
         yield Name(tool)
-        yield from (Name(f"{tool}:{where}") for where in _PROFILED)
+        yield from (Name(f"{tool}:{where}") for where in PLACES)
 
 
 def circumstances(place: Place) -> Iterator[Name]:  # noqa: ARG001
@@ -152,7 +152,9 @@ def circumstances(place: Place) -> Iterator[Name]:  # noqa: ARG001
 
 
 def platforms(place: Place) -> Iterator[Name]:  # noqa: ARG001
-    yield from map(Name, ("linux-64", "linux-aarch64", "osx-64", "osx-arm64", "win-64"))
+    from coiled_runtime_cli.build.channel import PLATFORMS
+
+    yield from map(Name, PLATFORMS)
 
 
 def environment_files(place: Place) -> Iterator[Name]:  # noqa: ARG001

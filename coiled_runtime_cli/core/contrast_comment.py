@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from coiled_runtime_cli.core.mention import code, link
-from coiled_runtime_cli.core.quantity import counted, number_text, ratio_text, seconds_text
+from coiled_runtime_cli.core.quantity import counted, interval_text, number_text, ratio_text, seconds_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -112,7 +112,7 @@ def _table(rows: Sequence[_Compared]) -> str:
         "| --- | --- | ---: | ---: | ---: | ---: | --- | ---: |",
     ]
     for each in rows[:_ROWS]:
-        interval = "" if each.low is None or each.high is None else f"{ratio_text(each.low)} to {ratio_text(each.high)}"
+        interval = interval_text(each.low, each.high)
         shown = seconds_text if each.metric == "duration" else number_text
         cells = (
             code(each.benchmark.partition("::")[2] or each.benchmark),

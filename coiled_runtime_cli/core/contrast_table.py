@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from coiled_runtime_cli.core.compare import overall
 from coiled_runtime_cli.core.contrast import circumstances
-from coiled_runtime_cli.core.quantity import counted, ratio_text, value_text
+from coiled_runtime_cli.core.quantity import counted, interval_text, ratio_text, value_text
 from coiled_runtime_cli.core.table import Column, Table
 
 if TYPE_CHECKING:
@@ -129,7 +129,8 @@ def _overall_text(key: str, each: Interval | None, *, several: bool) -> str:
     if each is None:
         return ""
     title = f"overall {key}" if several else "overall"
-    interval = "" if each.low is None or each.high is None else f" ({ratio_text(each.low)} to {ratio_text(each.high)})"
+    told = interval_text(each.low, each.high)
+    interval = f" ({told})" if told else ""
     return f"{title}: {ratio_text(each.value)}{interval}, geometric mean of {counted(each.n, 'test')}"
 
 

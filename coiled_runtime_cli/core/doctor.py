@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from coiled_runtime_cli.core.quantity import bytes_text, seconds_text
 from coiled_runtime_cli.core.table import Column, Table
@@ -75,7 +76,7 @@ def packages(requirements: Iterable[str], installed: Mapping[str, str], install:
     wanted = [Requirement(each) for each in requirements]
     findings = []
     for each in wanted:
-        version = installed.get(each.name.lower().replace("_", "-"))
+        version = installed.get(canonicalize_name(each.name))
         if version is None or not each.specifier.contains(version, prereleases=True):
             extras = f"[{','.join(sorted(each.extras))}]" if each.extras else ""
             seen = f"{each.name} is missing" if version is None else f"{each.name} {version} is not {each.specifier}"

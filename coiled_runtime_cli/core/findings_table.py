@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from coiled_runtime_cli.core.contrast import circumstances
 from coiled_runtime_cli.core.findings import LEVELS
-from coiled_runtime_cli.core.quantity import ratio_text
+from coiled_runtime_cli.core.quantity import interval_text, ratio_text
 from coiled_runtime_cli.core.replay import STEPS
 from coiled_runtime_cli.core.table import Column, Table
 
@@ -62,7 +62,7 @@ def findings_table(shown: Sequence[Finding], *, reported: Collection[str] = ()) 
                 *([told[each.key]] if any(told.values()) else []),
                 each.metric.key,
                 change_text(each),
-                "" if each.low is None or each.high is None else f"{ratio_text(each.low)} to {ratio_text(each.high)}",
+                interval_text(each.low, each.high),
                 f"{each.first_bad.start:%Y-%m-%d}",
                 each.state + news,
             )
@@ -83,11 +83,16 @@ def change_text(each: Finding) -> str:
     return f"{word}, {each.before:.1%} to {each.after:.1%}"
 
 
+def change_with_interval(each: Finding) -> str:
+    """By how much, and how surely: ``+12 % (+9.1 % to +15 %)``."""
+    interval = interval_text(each.low, each.high)
+    return f"{change_text(each)} ({interval})" if interval else change_text(each)
+
+
 def annotation_text(each: Finding) -> str:
     """A finding in a sentence, with the id that other commands take."""
-    interval = "" if each.low is None or each.high is None else f" ({ratio_text(each.low)} to {ratio_text(each.high)})"
     return (
-        f"{each.metric.key} {change_text(each)}{interval} since {each.first_bad.start:%Y-%m-%d}, {each.state}: "
+        f"{each.metric.key} {change_with_interval(each)} since {each.first_bad.start:%Y-%m-%d}, {each.state}: "
         f"crt bisect --regression {each.id}"
     )
 

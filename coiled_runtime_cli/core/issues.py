@@ -17,9 +17,9 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from coiled_runtime_cli.core.findings import Known
-from coiled_runtime_cli.core.findings_table import change_text, is_open
+from coiled_runtime_cli.core.findings_table import change_text, change_with_interval, is_open
 from coiled_runtime_cli.core.mention import bare, code, link, title
-from coiled_runtime_cli.core.quantity import counted, ratio_text, value_text
+from coiled_runtime_cli.core.quantity import counted, value_text
 from coiled_runtime_cli.core.series import SeriesKey
 
 if TYPE_CHECKING:
@@ -460,16 +460,13 @@ def _table(shown: Sequence[Finding], words: Words) -> str:
     ]
     for each in shown[:_ROWS]:
         unit, scale = each.metric.display_unit, each.metric.display_scale
-        interval = ""
-        if each.low is not None and each.high is not None:
-            interval = f" ({ratio_text(each.low)} to {ratio_text(each.high)})"
         cells = (
             link(_name(each), words.page(each)),
             _where(each),
             code(each.metric.key),
             _value(each.before, unit, scale),
             _value(each.after, unit, scale),
-            change_text(each) + interval,
+            change_with_interval(each),
             f"{each.first_bad.start:%Y-%m-%d}",
             each.state,
         )

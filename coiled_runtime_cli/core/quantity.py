@@ -143,3 +143,8 @@ def ratio_text(ratio: float) -> str:
     percent = (ratio - 1) * 100
     text = f"{percent:+.0f}" if abs(percent) >= 9.95 else f"{percent:+.1f}"
     return f"{'0.0' if float(text) == 0 else text} %"
+
+
+def interval_text(low: float | None, high: float | None) -> str:
+    """The interval of a ratio: ``+9.1 % to +15 %``; nothing where an end is not known."""
+    return "" if low is None or high is None else f"{ratio_text(low)} to {ratio_text(high)}"

@@ -90,7 +90,7 @@ def _packages() -> Iterator[Finding]:
     installed = {}
     for each in wanted:
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
-            installed[each.name.lower().replace("_", "-")] = importlib.metadata.version(each.name)
+            installed[environments.normal(each.name)] = importlib.metadata.version(each.name)
         each.marker = None
     yield from judge.packages(map(str, wanted), installed, install)
 
