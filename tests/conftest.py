@@ -142,3 +142,26 @@ def inside(crt, capsys):
     found = Inside(crt.folder, crt.environment)
     found.capture = capsys
     return found
+
+
+@pytest.fixture(scope="session")
+def whole_history(tmp_path_factory):
+    """A database with something of everything that commands show, made once: to be copied."""
+    sys.path.append(str(Path(__file__).parent / "commands"))
+    import whole
+
+    file = tmp_path_factory.mktemp("history") / "benchmark.db"
+    whole.make(file)
+    return file
+
+
+@pytest.fixture
+def github(inside):
+    """A server that is GitHub to `inside`, with a repository owner/project."""
+    import github_server
+
+    with github_server.served() as found:
+        inside.environment.update(
+            GITHUB_API_URL=found.url, GITHUB_TOKEN=github_server.TOKEN, GITHUB_REPOSITORY="owner/project"
+        )
+        yield found

@@ -69,16 +69,9 @@ def program(here: Any) -> Any:
     return here
 
 
-@pytest.fixture(scope="module")
-def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    file = tmp_path_factory.mktemp("history") / "benchmark.db"
-    whole.make(file)
-    return file
-
-
 @pytest.fixture
-def history(here: Any, database: Path) -> Any:
-    shutil.copy(database, here.folder)
+def history(here: Any, whole_history: Path) -> Any:
+    shutil.copy(whole_history, here.folder)
     return here
 
 

@@ -4,27 +4,18 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-import sys
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent / "commands"))
-import whole
-
-
-@pytest.fixture(scope="module")
-def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    file = tmp_path_factory.mktemp("history") / "benchmark.db"
-    whole.make(file)
-    return file
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 @pytest.fixture
-def there(inside: Any, database: Path) -> Any:
+def there(inside: Any, whole_history: Path) -> Any:
     """A history, a suite, a repository."""
-    shutil.copy(database, inside.folder)
+    shutil.copy(whole_history, inside.folder)
     inside.suite("benchmarks/test_tables.py", "def test_read_tables(): ...\n")
     clone = inside.folder / "clone"
     git = ["git", "-c", "user.name=a", "-c", "user.email=a@b", "-C", str(clone)]

@@ -11,10 +11,8 @@ from typing import Any
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
-sys.path.insert(0, str(Path(__file__).parent / "commands"))
 import live
 import schemas
-import whole
 
 from coiled_runtime_cli import locations
 
@@ -41,17 +39,10 @@ def test_no_schema_is_of_a_command_that_is_no_more(inside: Any) -> None:
     assert sorted(inside.run("config", "schema").stdout.splitlines()) == sorted(WITH_JSON)
 
 
-@pytest.fixture(scope="module")
-def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    file = tmp_path_factory.mktemp("history") / "benchmark.db"
-    whole.make(file)
-    return file
-
-
 @pytest.fixture
-def history(inside: Any, database: Path) -> Any:
-    shutil.copy(database, inside.folder)
-    shutil.copy(database, inside.folder / "other.db")
+def history(inside: Any, whole_history: Path) -> Any:
+    shutil.copy(whole_history, inside.folder)
+    shutil.copy(whole_history, inside.folder / "other.db")
     shutil.copytree(locations.recipe_folder(), inside.folder / "recipe")
     inside.suite("benchmarks/test_tables.py", SUITE)
     return inside

@@ -10,23 +10,12 @@ from typing import Any
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "core"))
-sys.path.insert(0, str(Path(__file__).parents[1]))
-import github_server
 from test_mention import HOSTILE, rendered
 
 from coiled_runtime_cli import config
 from coiled_runtime_cli.core import contrast_comment
 
 HEAD = "0123456789abcdef" * 2 + "01234567"
-
-
-@pytest.fixture
-def github(inside: Any) -> Any:
-    with github_server.served() as found:
-        inside.environment.update(
-            GITHUB_API_URL=found.url, GITHUB_TOKEN=github_server.TOKEN, GITHUB_REPOSITORY="owner/project"
-        )
-        yield found
 
 
 def compared(name: str, verdict: str, ratio: float) -> dict[str, Any]:

@@ -21,15 +21,6 @@ STEP = 24
 LABEL = "performance-regression"
 
 
-@pytest.fixture
-def github(inside: Any) -> Any:
-    with github_server.served() as found:
-        inside.environment.update(
-            GITHUB_API_URL=found.url, GITHUB_TOKEN=github_server.TOKEN, GITHUB_REPOSITORY="owner/project"
-        )
-        yield found
-
-
 def grow(
     crt: Any,
     first: int,
