@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "performance.md"
 BEGIN, END = "<!-- written by .ci/performance.py: begin -->", "<!-- written by .ci/performance.py: end -->"
 LENGTHS = {"1e3": 1e3, "1e4": 1e4, "1e5": 1e5, "1e6": 1e6}
@@ -39,7 +40,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Budget:
-    """What is promised: the test and the figures that say whether it is kept. ``more`` is what is said beside the figure."""
+    """What is promised: the test and the figures that say whether it is kept."""
 
     what: str
     test: str
@@ -229,84 +230,72 @@ BUDGETS = [
 
 INSTALLERS = {"uv": "`uv pip install` of it", "fresh": "a fresh environment by uv", "pip": "`pip install` of it"}
 
-#: What a user would pick instead: what is done, the test, ours, theirs, and who they are; times in seconds, bytes where said.
-PEERS: list[tuple[str, str, Callable[[Row], tuple[str, str, str, float]]]] = [
-    (
+
+@dataclass(frozen=True)
+class Peer:
+    """What a user would pick instead, and what either takes: seconds, or what ``shown`` makes a text of."""
+
+    what: str
+    test: str
+    beside: str
+    ours: Callable[[Row], float]
+    theirs: Callable[[Row], float]
+    shown: Callable[[float], str] = seconds
+
+
+PEERS = [
+    Peer(
         "help",
         "test_help_beside_asv",
-        lambda row: (
-            "`asv --help` (asv 0.6.6)",
-            seconds(row.metrics["ratio_to_asv"] * row.metrics["processor_time_of_asv"]),
-            seconds(row.metrics["processor_time_of_asv"]),
-            row.metrics["ratio_to_asv"],
-        ),
+        "`asv --help` (asv 0.6.6)",
+        lambda row: row.metrics["ratio_to_asv"] * row.metrics["processor_time_of_asv"],
+        lambda row: row.metrics["processor_time_of_asv"],
     ),
-    (
+    Peer(
         "a test timed once, over pytest alone",
         "test_cost_beside_pytest_benchmark",
-        lambda row: (
-            "pytest-benchmark 5.3.1, pedantic, one round",
-            seconds(row.metrics["per_test"]),
-            seconds(row.metrics["per_test_of_pytest_benchmark"]),
-            row.metrics["per_test"] / row.metrics["per_test_of_pytest_benchmark"],
-        ),
+        "pytest-benchmark 5.3.1, pedantic, one round",
+        lambda row: row.metrics["per_test"],
+        lambda row: row.metrics["per_test_of_pytest_benchmark"],
     ),
-    (
+    Peer(
         "a site of 250 series of 365 runs",
         "test_build_beside_asv_publish",
-        lambda row: (
-            "`asv publish` (asv 0.6.6)",
-            seconds(row.metrics["ratio_to_asv"] * row.metrics["elapsed_of_asv"]),
-            seconds(row.metrics["elapsed_of_asv"]),
-            row.metrics["ratio_to_asv"],
-        ),
+        "`asv publish` (asv 0.6.6)",
+        lambda row: row.metrics["ratio_to_asv"] * row.metrics["elapsed_of_asv"],
+        lambda row: row.metrics["elapsed_of_asv"],
     ),
-    (
+    Peer(
         "changes in 1,000 series of 365 runs (processor time)",
         "test_detect_beside_otava",
-        lambda row: (
-            "`otava analyze` (apache-otava 0.8.0)",
-            seconds(row.metrics["ratio_to_otava"] * row.metrics["processor_time_of_otava"]),
-            seconds(row.metrics["processor_time_of_otava"]),
-            row.metrics["ratio_to_otava"],
-        ),
+        "`otava analyze` (apache-otava 0.8.0)",
+        lambda row: row.metrics["ratio_to_otava"] * row.metrics["processor_time_of_otava"],
+        lambda row: row.metrics["processor_time_of_otava"],
     ),
-    (
+    Peer(
         "a session shared, 1,000,000 runs (bytes)",
         "test_push_of_a_session[1e6]",
-        lambda row: (
-            "a copy of the whole file",
-            size(row.metrics["transferred"]),
-            size(row.metrics["transferred"] / row.metrics["share_of_the_file"]),
-            row.metrics["share_of_the_file"],
-        ),
+        "a copy of the whole file",
+        lambda row: row.metrics["transferred"],
+        lambda row: row.metrics["transferred"] / row.metrics["share_of_the_file"],
+        size,
     ),
-    (
+    Peer(
         "a session shared, 1,000,000 runs (time, a local disk)",
         "test_push_of_a_session[1e6]",
-        lambda row: (
-            "a copy of the whole file",
-            seconds(row.duration),
-            seconds(row.metrics["elapsed_of_a_copy"]),
-            row.duration / row.metrics["elapsed_of_a_copy"],
-        ),
+        "a copy of the whole file",
+        lambda row: row.duration,
+        lambda row: row.metrics["elapsed_of_a_copy"],
     ),
     *(
-        (
+        Peer(
             "another commit made importable",
             "test_switch_beside_installing",
-            lambda row, name=name, title=title: (
-                title,
-                seconds(row.metrics["switch_by_crt"]),
-                seconds(row.metrics[f"switch_by_{name}"]),
-                row.metrics[f"ratio_to_{name}"],
-            ),
+            beside,
+            lambda row: row.metrics["switch_by_crt"],
+            lambda row, name=name: row.metrics[f"switch_by_{name}"],
         )
-        for name, title in (
-            ("uv", "`uv pip install` of it"),
-            ("fresh", "a fresh environment by uv"),
-            ("pip", "`pip install` of it"),
-        )
+        for name, beside in INSTALLERS.items()
     ),
 ]
 
@@ -341,10 +330,11 @@ def budgets(found: dict[str, Row]) -> list[str]:
 
 def peers(found: dict[str, Row]) -> list[str]:
     lines = ["| what | crt | beside it | | crt takes |", "|---|---|---|---|---|"]
-    for what, test, tell in PEERS:
-        if test in found:
-            name, ours, theirs, ratio = tell(found[test])
-            lines.append(f"| {what} | {ours} | {name} | {theirs} | {ratio:.2g} of it |")
+    for each in PEERS:
+        if each.test in found:
+            ours, theirs = each.ours(found[each.test]), each.theirs(found[each.test])
+            texts = f"{each.shown(ours)} | {each.beside} | {each.shown(theirs)}"
+            lines.append(f"| {each.what} | {texts} | {ours / theirs:.2g} of it |")
     return lines
 
 

@@ -172,9 +172,7 @@ def record_ratio(record_metric):
     """``record_ratio("ratio_to_asv", ours, theirs)``: of medians, of values measured in turn; below 1, ours takes less."""
 
     def record(name, ours, theirs):
-        ratio = statistics.median(ours) / statistics.median(theirs)
-        record_metric(name, ratio, unit="ratio")
-        return ratio
+        record_metric(name, statistics.median(ours) / statistics.median(theirs), unit="ratio")
 
     return record
 
@@ -392,6 +390,17 @@ def session_of_250(write_session):
         write_session(folder, str(uuid.UUID(int=seeded.getrandbits(128))), time.time() - 3600, values, packages)
 
     return write
+
+
+@pytest.fixture
+def one_session_more(session_of_250, crt):
+    """``one_session_more(folder)``: such a session, stored in its database."""
+
+    def store(folder):
+        session_of_250(folder)
+        crt("db", "query", "select count(*) as runs from test_run", folder=folder)
+
+    return store
 
 
 @pytest.fixture(scope="session")

@@ -33,12 +33,11 @@ def test_build_of_nothing_new(shape, history, crt, record_cost):
     assert cost.told["unchanged"] > shape.tests
 
 
-def test_build_of_a_session_more(shape, history, session_of_250, crt, record_cost, record_metric):
+def test_build_of_a_session_more(shape, history, one_session_more, crt, record_cost, record_metric):
     """`crt report` after a session of 250 runs of other tests: only pages that it changes are written."""
     folder = history(shape)
     crt(*BUILD, folder=folder)
-    session_of_250(folder)
-    crt("db", "query", "select count(*) as runs from test_run", folder=folder)
+    one_session_more(folder)
     cost = crt(*BUILD, folder=folder)
     record_cost(cost)
     record_metric("written", cost.told["written"], unit="files")

@@ -40,12 +40,11 @@ def test_push_of_everything(shape, history, crt, tmp_path, record_traffic):
     assert cost.told["pushed"] == shape.days * shape.sessions_a_day * shape.runtimes
 
 
-def test_push_of_a_session(shape, history, pushed, session_of_250, crt, tmp_path, record_traffic, record_metric):
+def test_push_of_a_session(shape, history, pushed, one_session_more, crt, tmp_path, record_traffic, record_metric):
     """`crt sync push` of one session more, and a copy of the whole file: budget 1 % of its bytes for 1,000,000 runs."""
     push = pushed(shape)
     folder = history(shape, *push)
-    session_of_250(folder)
-    crt("db", "query", "select count(*) as runs from test_run", folder=folder)
+    one_session_more(folder)
     cost = crt(*push, folder=folder)
     record_traffic(cost)
     assert cost.told["pushed"] == 1
