@@ -117,7 +117,7 @@ def test_the_remote_is_configured_once(inside: Any, folder: Path, tmp_path: Path
         (["push", "--db", "fine.db", "--remote", "s3://bucket/../x"], 2, "names no bucket"),
         (["push", "--db", "fine.db", "--remote", "share", "--region", "x"], 2, "--region is of buckets"),
         (["push", "--db", "fine.db", "--region", "x"], 2, "--region is of a bucket"),
-        (["push", "--db", "fine.db", "--session", "nosuch"], 2, "no session is called nosuch"),
+        (["push", "--db", "fine.db", "--session", "nosuch"], 2, "unknown session 'nosuch'"),
         (["push", "--db", "fine.db", "--session", "s1", "--all"], 2, "contradict"),
         (["push", "--db", "fine.db", "--profile", "nosuch", "--remote", "s3://bucket/x"], 2, "nosuch"),
         (["publish", "--keep", "soon", "--remote", "."], 2, "'soon' is no time to keep"),
