@@ -148,7 +148,9 @@ def profilers(place: Place) -> Iterator[Name]:  # noqa: ARG001
 
 
 def circumstances(place: Place) -> Iterator[Name]:  # noqa: ARG001
-    yield from map(Name, ("scale", "cluster", "python", "host"))
+    from coiled_runtime_cli.core.series import CIRCUMSTANCES
+
+    yield from map(Name, CIRCUMSTANCES)
 
 
 def platforms(place: Place) -> Iterator[Name]:  # noqa: ARG001
@@ -158,7 +160,9 @@ def platforms(place: Place) -> Iterator[Name]:  # noqa: ARG001
 
 
 def environment_files(place: Place) -> Iterator[Name]:  # noqa: ARG001
-    yield from map(Name, ("conda", "requirements", "pixi"))
+    from coiled_runtime_cli.core.environment_files import FILES
+
+    yield from map(Name, FILES)
 
 
 def references(place: Place) -> Iterator[Name]:

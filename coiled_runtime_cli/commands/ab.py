@@ -325,7 +325,8 @@ class _Run:
         import numpy as np
 
         from coiled_runtime_cli import histories
-        from coiled_runtime_cli.core.contrast import CIRCUMSTANCES, contrast
+        from coiled_runtime_cli.core.contrast import contrast
+        from coiled_runtime_cli.core.series import CIRCUMSTANCES
 
         with histories.opened([self.settings.db]) as opened:
             history = opened.history

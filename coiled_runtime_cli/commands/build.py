@@ -97,8 +97,9 @@ def build(
     Exit codes of a check: 0 verified, 1 failed, 5 not verified.
     """  # noqa: D301 - a backspace tells click to keep the lines that follow
     from coiled_runtime_cli import console
-    from coiled_runtime_cli.commands.build_files import FILES, write_files
+    from coiled_runtime_cli.commands.build_files import write_files
     from coiled_runtime_cli.commands.build_job import read_job
+    from coiled_runtime_cli.core.environment_files import FILES
     from coiled_runtime_cli.core.nearest import unknown
     from coiled_runtime_cli.errors import UsageError
 

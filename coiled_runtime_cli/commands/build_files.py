@@ -11,9 +11,6 @@ if TYPE_CHECKING:
     from coiled_runtime_cli.commands.build_job import Job
     from coiled_runtime_cli.core.recipe import Recipe
 
-#: Environment files by the name of their flag.
-FILES = {"conda": "environment.yml", "requirements": "requirements.txt", "pixi": "pixi.toml"}
-
 
 def write_files(job: Job, *, wheel: bool, kinds: Sequence[str], lock: bool, replace: bool) -> None:
     from coiled_runtime_cli import console
@@ -85,7 +82,7 @@ def _environment_file(
     from coiled_runtime_cli.build.channel import PLATFORMS
     from coiled_runtime_cli.core import environment_files
 
-    target = folder / FILES[kind]
+    target = folder / environment_files.FILES[kind]
     if kind == "conda":
         text = environment_files.conda_environment(recipe, job.channels)
     elif kind == "requirements":

@@ -57,9 +57,10 @@ def compare(
     crt compare main my-branch --fail-on 10%     exit 1 if surely 10 % worse
     """  # noqa: D301 - a backspace tells click to keep the lines that follow
     from coiled_runtime_cli import console, histories
-    from coiled_runtime_cli.core.contrast import CIRCUMSTANCES, contrast
+    from coiled_runtime_cli.core.contrast import contrast
     from coiled_runtime_cli.core.contrast_table import contrast_document, contrast_notes, contrast_table, overalls
     from coiled_runtime_cli.core.nearest import unknown
+    from coiled_runtime_cli.core.series import CIRCUMSTANCES
     from coiled_runtime_cli.errors import UsageError
 
     smallest, rate = share("--min-effect", min_effect, zero=True), share("--fdr", fdr)

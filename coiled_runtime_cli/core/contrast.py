@@ -24,9 +24,6 @@ if TYPE_CHECKING:
     from coiled_runtime_cli.core.history import History, HistoryMetric
     from coiled_runtime_cli.core.series import SeriesKey
 
-#: What has to agree for two runs of a benchmark to be compared, where it is not what is compared.
-CIRCUMSTANCES = ("scale", "cluster", "python", "host")
-
 _PASSED, _SKIPPED = OUTCOMES.index("passed"), OUTCOMES.index("skipped")
 
 

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from coiled_runtime_cli.core.pins import Pin
     from coiled_runtime_cli.core.recipe import Recipe
 
+#: Environment files by the name of their flag.
+FILES = {"conda": "environment.yml", "requirements": "requirements.txt", "pixi": "pixi.toml"}
+
 #: What a project's name may consist of, for tools that make names of files out of it.
 _BARE = re.compile(r"^[A-Za-z0-9_-]+$")
 

@@ -11,6 +11,9 @@ if TYPE_CHECKING:
 #: How labels begin of runs that were made to compare, and are no part of a history: arms of an A/B, probes of a bisection.
 EXPERIMENTS = ("AB_", "bisect")
 
+#: Those fields of a key that have to agree for two runs to be compared, where they are not what is compared.
+CIRCUMSTANCES = ("scale", "cluster", "python", "host")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SeriesKey:

@@ -29,6 +29,7 @@ _LOCK = ".lock"
 
 #: What the file systems without hard links answer.
 _NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EXDEV}
+_NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 class FolderStore:
@@ -209,9 +210,10 @@ class FolderStore:
         try:
             yield
         except OSError as error:
-            raise RemoteError(
-                f"{self.name}: {error.strerror or error}", hint="is the folder there, and may you write to it?"
-            ) from error
+            hint = "is the folder there, and may you write to it?"
+            if error.errno in _NO_ROOM:
+                hint = "make room there, and say it again: what has arrived stays"
+            raise RemoteError(f"{self.name}: {error.strerror or error}", hint=hint) from error
 
 
 if TYPE_CHECKING:

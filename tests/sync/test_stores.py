@@ -362,8 +362,9 @@ def test_a_full_disk_is_an_error_of_the_remote(tmp_path: Path, monkeypatch: pyte
 
     monkeypatch.setattr(os, "fsync", full)
     store = FolderStore(tmp_path)
-    with pytest.raises(CrtError, match="No space left on device"):
+    with pytest.raises(CrtError, match="No space left on device") as error:
         store.put("a/b", b"1")
+    assert "make room" in str(error.value.hint)
     assert list(tmp_path.rglob("*b*")) == []
 
 
