@@ -8,12 +8,13 @@ import itertools
 import math
 import re
 import shutil
-import sys
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import pytest
+
+from coiled_runtime_cli.plugin import ready_cluster
 
 if TYPE_CHECKING:
     # Imported for types alone: this module is loaded in every run of pytest, measured or not.
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from distributed import Client
 
     from coiled_runtime_cli.clusters import RunningCluster
-    from coiled_runtime_cli.core.record import Cluster
     from coiled_runtime_cli.core.scale import Scale, Sizing
     from coiled_runtime_cli.core.settings import SessionSettings
     from coiled_runtime_cli.datasets import Dataset
@@ -30,15 +30,6 @@ if TYPE_CHECKING:
     from coiled_runtime_cli.plugin.recorder import Recorder, RunDraft
 
 Block: TypeAlias = "AbstractContextManager[None]"
-
-#: Names of the clusters that have run a test.
-_USED: set[str] = set()
-
-#: How many tests had failed when each cluster ran its last one, and how many workers that found.
-_LAST: dict[str, tuple[int, int]] = {}
-
-#: Modules that a worker imports with its first task; a fresh worker does so before the measured block.
-_WARM = ("numpy", "pandas", "pyarrow", "pyarrow.parquet", "dask.array", "dask.dataframe", "xarray", "zarr", "sklearn")
 
 
 @pytest.fixture(scope="session")
@@ -204,17 +195,9 @@ def get_cluster_info(test_run_benchmark: RunDraft | None) -> Callable[[Any], Blo
     def block(cluster: Any) -> Iterator[None]:
         yield
         if test_run_benchmark is not None:
-            _note_cluster(test_run_benchmark, cluster)
+            ready_cluster.note(test_run_benchmark, cluster)
 
     return block
-
-
-def _note_cluster(draft: RunDraft, cluster: RunningCluster) -> None:
-    info = cluster.info()
-    draft.cluster_name = cluster.name
-    draft.cluster_id = info.cluster_id
-    draft.cluster_details_url = info.details_url
-    draft.coiled_software_name = info.software
 
 
 @pytest.fixture
@@ -356,102 +339,11 @@ def upload_cluster_dump(
 # Clusters and clients
 
 
-def _send_by_value() -> None:
-    """Scheduler and workers need nothing of crt: what they are sent carries its code."""
-    import cloudpickle
-
-    from coiled_runtime_cli.plugin import identity
-    from coiled_runtime_cli.plugin.instruments import memory, profile, scheduler, tasks
-
-    for module in (identity, memory, profile, scheduler, tasks):
-        cloudpickle.register_pickle_by_value(module)
-
-
-@contextmanager
-def _running_cluster(
-    settings: SessionSettings, recorder: Recorder | None, *, shape: str, name: str, by_memory: bool = False
-) -> Iterator[RunningCluster]:
-    from coiled_runtime_cli import clusters
-    from coiled_runtime_cli.core.scale import Scale
-
-    _send_by_value()
-    stored = settings.clusters.get(shape) or settings.clusters[""]
-    spec = clusters.ClusterSpec.from_json(stored)
-    limit = Scale.parse(settings.scale).worker_memory() if by_memory else None
-    if limit is not None:
-        spec = spec.with_worker_memory(limit)
-    if recorder is not None:
-        recorder.progress(f"starting cluster {name}", 0)
-    with clusters.start(spec, name=name) as cluster:
-        with cluster.client() as client:
-            cluster.wait(client, 600)
-            _check_identity(client, settings)
-        yield cluster
-
-
 def _suffix() -> str:
     """Hex digits that tell two things of one name apart."""
     from coiled_runtime_cli.journal import new_id
 
     return new_id()[-12:]
-
-
-def _check_identity(client: Client, settings: SessionSettings) -> None:
-    """Fail unless client, scheduler and workers run the same code: otherwise a number says nothing."""
-    from coiled_runtime_cli.core.record import NOT_THE_SAME
-    from coiled_runtime_cli.plugin import identity
-    from coiled_runtime_cli.plugin.instruments import ANSWER_TIMEOUT
-
-    load = tuple(settings.watched)  # what is to be proved may not be left unsaid
-    here = identity.identities((), identity.module_identity, load)
-    names = tuple(dict.fromkeys([*identity.imported_elsewhere(Path(settings.suites), load), *load]))
-    here.update(identity.identities(names))
-    there = {
-        "the scheduler": client.run_on_scheduler(
-            identity.identities, names, identity.module_identity, load, callback_timeout=ANSWER_TIMEOUT
-        )
-    }
-    workers = client.run(identity.identities, names, identity.module_identity, load, callback_timeout=ANSWER_TIMEOUT)
-    there.update({f"worker {address}": found for address, found in workers.items()})
-    different = identity.disagreements(here, there)
-    if different:
-        pytest.fail(
-            f"{NOT_THE_SAME}; nothing would be measured that has a name:\n  " + "\n  ".join(different),
-            pytrace=False,
-        )
-
-
-def _cluster_record(cluster: RunningCluster) -> Cluster:
-    from coiled_runtime_cli.core.record import Cluster
-
-    return Cluster(
-        kind=cluster.spec.kind, spec=cluster.spec.key_options(), name=cluster.name, dask_config=_changed_dask_config()
-    )
-
-
-def _changed_dask_config() -> dict[str, Any]:
-    """Dotted keys of Dask's configuration whose values differ from the defaults."""
-    import dask
-    from dask.config import defaults, merge
-
-    known = _flat(merge(*defaults))
-    return {
-        key: value
-        for key, value in sorted(_flat(dask.config.config).items())
-        if known.get(key) != value and not re.search(r"token|secret|password|key-?file", key)
-    }
-
-
-def _flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for key, value in tree.items():
-        name = f"{prefix}{key}".replace("_", "-")
-        if isinstance(value, dict) and value:
-            found.update(_flat(value, name + "."))
-        else:
-            plain = isinstance(value, (str, int, float, bool, list, type(None)))
-            found[name] = value if plain else str(value)
-    return found
 
 
 @pytest.fixture(scope="module")
@@ -463,7 +355,7 @@ def small_cluster(
     shape = str(marker.args[0]) if marker is not None and marker.args else "small_cluster"
     by_memory = marker is not None and bool(marker.kwargs.get("by_memory"))
     name = f"{Path(str(request.node.name)).stem.replace('_', '-')}-{_suffix()}"
-    with _running_cluster(_settings, crt_recorder, shape=shape, name=name, by_memory=by_memory) as cluster:
+    with ready_cluster.start(_settings, crt_recorder, shape=shape, name=name, by_memory=by_memory) as cluster:
         yield cluster
 
 
@@ -471,20 +363,7 @@ def small_cluster(
 def sizing(small_cluster: RunningCluster, scale: Scale) -> Sizing:
     """Sizes in proportion to the module's cluster: ``sizing.data(0.5)`` is half of its memory, in bytes."""
     with small_cluster.client() as client:
-        return _sizing_of(client, scale)
-
-
-def _sizing_of(client: Client, scale: Scale) -> Sizing:
-    from coiled_runtime_cli.core.scale import GIB, Sizing
-    from coiled_runtime_cli.plugin.instruments import ANSWER_TIMEOUT
-
-    def limits(dask_scheduler: Any) -> list[tuple[int, int]]:
-        return [(each.memory_limit, each.nthreads) for each in dask_scheduler.workers.values()]
-
-    workers = client.run_on_scheduler(limits, callback_timeout=ANSWER_TIMEOUT)
-    # a worker without a limit may fill its machine, which says nothing here
-    memory = sum(limit or GIB * threads for limit, threads in workers)
-    return Sizing(scale, int(memory), sum(threads for _, threads in workers))
+        return ready_cluster.sizing_of(client, scale)
 
 
 @pytest.fixture
@@ -518,94 +397,15 @@ def small_client(
             f"the cluster {small_cluster.name} of this module has died; the next module gets a new one", pytrace=False
         )
     with small_cluster.client() as client:
-        now = (request.session.testsfailed, _idle_workers(client) if _settings.scale == "smoke" else 0)
-        _freshen(small_cluster, client, keep=_LAST.get(small_cluster.name) == now)
-        _LAST[small_cluster.name] = (now[0], len(client.nthreads()))
+        ready_cluster.freshen_between_tests(
+            small_cluster, client, failed=request.session.testsfailed, may_keep=_settings.scale == "smoke"
+        )
         if _settings.watched:  # these workers may be newer than the cluster
-            _check_identity(client, _settings)
-        _measure_call(test_run_benchmark, small_cluster, upload_cluster_dump(client), benchmark_all(client))
+            ready_cluster.check_identity(client, _settings)
+        ready_cluster.measure_call(
+            test_run_benchmark, small_cluster, upload_cluster_dump(client), benchmark_all(client)
+        )
         yield client
-
-
-def _measure_call(draft: RunDraft | None, cluster: RunningCluster, *blocks: Block) -> None:
-    """Note the cluster that the test runs on, and have its body run inside ``blocks``, the first outermost."""
-    if draft is not None:
-        draft.cluster = _cluster_record(cluster)
-        _note_cluster(draft, cluster)
-        draft.call_blocks.extend(blocks)
-
-
-def _idle_workers(client: Client) -> int:
-    """How many workers there are with nothing left to do; 0 where tasks are left: those of an earlier client go when it does."""
-    import time
-
-    from coiled_runtime_cli.plugin.instruments import ANSWER_TIMEOUT
-
-    def state(dask_scheduler: Any) -> tuple[int, int]:
-        return len(dask_scheduler.tasks), len(dask_scheduler.workers)
-
-    deadline = time.monotonic() + 2.0
-    while True:
-        tasks, workers = client.run_on_scheduler(state, callback_timeout=ANSWER_TIMEOUT)
-        if not tasks:
-            return int(workers)
-        if time.monotonic() > deadline:
-            return 0
-        time.sleep(0.05)
-
-
-def _freshen(cluster: RunningCluster, client: Client, *, keep: bool = False) -> None:
-    """Start the workers anew, so that nothing of an earlier test is left, and let them import what tasks will need.
-
-    ``keep``: those that are there are good enough.
-    The first test of a module finds them fresh. A run on all workers follows each restart: without it the next restart can
-    race with workers that are still registering (distributed#7312).
-    """
-    from coiled_runtime_cli import clusters
-    from coiled_runtime_cli.plugin.instruments import ANSWER_TIMEOUT
-
-    if cluster.name in _USED and not keep:
-        if cluster.spec.kind == "local":
-            _replace_workers(cluster, client)
-            cluster.wait(client, 120)
-        else:
-            clusters.restart(client, timeout=120)  # not ours to take apart
-            cluster.wait(client, 600)
-    _USED.add(cluster.name)
-    for attempt in range(3):
-        try:
-            client.run(_import, [each for each in _WARM if each in sys.modules], callback_timeout=2 * ANSWER_TIMEOUT)
-        except OSError:  # a worker of before the restart was still there when it was asked, and is gone
-            if attempt == 2:
-                raise
-            cluster.wait(client, 60)
-        else:
-            return
-
-
-def _replace_workers(cluster: RunningCluster, client: Client) -> None:
-    """Take every worker and its nanny away; the caller waits for new ones.
-
-    As quick as a restart (1 s), and on a busy machine it always works: of 25 restarts there 5 took 17 s and some never ended.
-    """
-    import time
-
-    from coiled_runtime_cli.plugin.instruments import ANSWER_TIMEOUT
-
-    cluster.cluster.scale(0)  # type: ignore[attr-defined]
-    deadline = time.monotonic() + ANSWER_TIMEOUT
-    while client.scheduler_info()["workers"] and time.monotonic() < deadline:
-        time.sleep(0.05)
-
-
-def _import(names: list[str]) -> None:
-    import importlib
-
-    for name in names:
-        try:
-            importlib.import_module(name)
-        except ImportError:
-            pass
 
 
 @pytest.fixture
@@ -622,13 +422,13 @@ def client(
     shape = str(marker.args[0]) if marker is not None and marker.args else "small_cluster"
     options = dict(marker.kwargs) if marker is not None else {}
     name = f"{re.sub(r'[^a-z0-9]+', '-', request.node.name.lower()).strip('-')[:40]}-{_suffix()}"
-    with _running_cluster(_settings, crt_recorder, shape=shape, name=name) as cluster, cluster.client() as opened:
+    with ready_cluster.start(_settings, crt_recorder, shape=shape, name=name) as cluster, cluster.client() as opened:
         if options.get("upload_file") is not None:
             opened.upload_file(options["upload_file"])
         if options.get("worker_plugin") is not None:
             opened.register_plugin(options["worker_plugin"])
-        _freshen(cluster, opened)
-        _measure_call(test_run_benchmark, cluster, upload_cluster_dump(opened), benchmark_all(opened))
+        ready_cluster.freshen(cluster, opened)
+        ready_cluster.measure_call(test_run_benchmark, cluster, upload_cluster_dump(opened), benchmark_all(opened))
         yield opened
 
 

@@ -16,7 +16,7 @@ from coiled_runtime_cli import git
 from coiled_runtime_cli.core.record import Environment, Package
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
 
 #: Modules of which client, scheduler and workers must have the same code for a number to mean anything.
 _WATCHED = ("dask", "distributed")
@@ -169,12 +169,8 @@ def module_identity(name: str) -> dict[str, Any] | None:
     return found
 
 
-def identities(
-    names: tuple[str, ...],
-    one: Callable[[str], dict[str, Any] | None] = module_identity,
-    load: tuple[str, ...] = (),
-) -> dict[str, Any]:
-    """The identity of each module and of Python, in this process. Sent by value; ``one`` goes with it.
+def identities(names: tuple[str, ...], load: tuple[str, ...] = ()) -> dict[str, Any]:
+    """The identity of each module and of Python, in this process. Sent by value, and what it calls goes with it.
 
     ``load``: modules that are imported first, where they can be.
     """
@@ -185,7 +181,21 @@ def identities(
     for each in load:
         with contextlib.suppress(ImportError):
             importlib.import_module(each)
-    return {"python": {"version": ".".join(map(str, sys.version_info[:2]))}, **{name: one(name) for name in names}}
+    return {
+        "python": {"version": ".".join(map(str, sys.version_info[:2]))},
+        **{name: module_identity(name) for name in names},
+    }
+
+
+def import_all(names: list[str]) -> None:
+    """Import those of the modules that are there. Sent to workers."""
+    import importlib
+
+    for name in names:
+        try:
+            importlib.import_module(name)
+        except ImportError:
+            pass
 
 
 def disagreements(here: dict[str, Any], there: dict[str, dict[str, Any]]) -> list[str]:

@@ -13,6 +13,8 @@ import json
 import os
 import shutil
 import tempfile
+from collections import deque
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
@@ -25,6 +27,9 @@ if TYPE_CHECKING:
 MANIFEST = "manifest.json"
 _MANIFEST_SCHEMA = 1
 _STAGING = ".crt-building-"
+
+#: So many bytes may wait to be written: a build holds no site in memory where the disk is slower than it is.
+_WAITING = 64 * 2**20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +54,8 @@ class Folder:
         self._files: dict[str, list[Any]] = {}
         self._staged: list[str] = []
         self._bytes = 0
+        self._writer = _Writer()
+        self._made: set[Path] = set()
         #: What the build before this one wanted to be remembered, by name; empty for a new site.
         self.memory: dict[str, Any] = old.get("memory", {})
 
@@ -59,8 +66,8 @@ class Folder:
             self._files[name] = fact
             return
         target = self._staging / name
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_bytes(content)
+        self._make(target.parent)
+        self._writer.write(target, content)
         self._files[name] = fact
         self._staged.append(name)
         self._bytes += len(content)
@@ -75,13 +82,14 @@ class Folder:
 
     def commit(self, memory: Mapping[str, Any]) -> Written:
         """Move what was staged into place, remove what the site has no more, and remember ``memory``."""
+        self._writer.finish()
         stale = [name for name in self._old if name not in self._files]
         manifest = {"schema": _MANIFEST_SCHEMA, "files": self._files, "memory": memory}
         text = json.dumps(manifest, sort_keys=True, separators=(",", ":"), allow_nan=False)
         (self._staging / MANIFEST).write_text(text, encoding="ascii")
         for name in sorted(self._staged, key=_turn):
             target = self.path / name
-            target.parent.mkdir(parents=True, exist_ok=True)
+            self._make(target.parent)
             (self._staging / name).replace(target)
         (self._staging / MANIFEST).replace(self.path / MANIFEST)
         for name in stale:
@@ -94,6 +102,15 @@ class Folder:
             written_bytes=self._bytes,
             size=sum(fact[1] for fact in self._files.values()),
         )
+
+    def close(self) -> None:
+        """Nothing is written any more when this returns."""
+        self._writer.close()
+
+    def _make(self, folder: Path) -> None:
+        if folder not in self._made:
+            folder.mkdir(parents=True, exist_ok=True)
+            self._made.add(folder)
 
     def _there(self, name: str, size: int) -> bool:
         try:
@@ -112,6 +129,35 @@ class Folder:
                 parent.rmdir()
 
 
+class _Writer:
+    """Writes files in the order in which they come, beside what is made meanwhile: the disk is waited for once, at the end."""
+
+    def __init__(self) -> None:
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix="crt-site")
+        self._pending: deque[tuple[Future[int], int]] = deque()
+        self._waiting = 0
+
+    def write(self, target: Path, content: bytes) -> None:
+        """Have it written. Raises the OSError of an earlier file that could not be."""
+        self._pending.append((self._pool.submit(target.write_bytes, content), len(content)))
+        self._waiting += len(content)
+        while self._pending and (self._waiting > _WAITING or self._pending[0][0].done()):
+            self._take()
+
+    def finish(self) -> None:
+        """Wait until all of it is written. Raises OSError where it could not be."""
+        while self._pending:
+            self._take()
+
+    def close(self) -> None:
+        self._pool.shutdown(cancel_futures=True)
+
+    def _take(self) -> None:
+        future, size = self._pending.popleft()
+        self._waiting -= size
+        future.result()
+
+
 @contextlib.contextmanager
 def building(path: Path) -> Iterator[Folder]:
     """Build a site in the folder ``path``, which is made if need be. Without :meth:`Folder.commit` nothing changes.
@@ -128,9 +174,11 @@ def building(path: Path) -> Iterator[Folder]:
             for left in path.glob(f"{_STAGING}*"):
                 shutil.rmtree(left, ignore_errors=True)
             staging = Path(tempfile.mkdtemp(prefix=_STAGING, dir=path))
+            folder = Folder(path, staging, old)
             try:
-                yield Folder(path, staging, old)
+                yield folder
             finally:
+                folder.close()
                 shutil.rmtree(staging, ignore_errors=True)
 
 

@@ -1,6 +1,7 @@
 """The instruments on real clusters."""
 
 import asyncio
+import contextlib
 import os
 import subprocess
 import sys
@@ -174,13 +175,13 @@ def test_instruments_need_nothing_of_crt_on_scheduler_and_workers():
     check = """
 import sys
 import cloudpickle
-from coiled_runtime_cli.plugin.fixtures import _send_by_value
-_send_by_value()
+from coiled_runtime_cli.plugin.ready_cluster import send_by_value
+send_by_value()
 from coiled_runtime_cli.plugin import identity
 from coiled_runtime_cli.plugin.instruments import memory, profile, scheduler, tasks
 from distributed.protocol.pickle import dumps
 functions = [
-    identity.identities, identity.module_identity, memory.resident_set_size, scheduler.start_on_scheduler,
+    identity.identities, identity.import_all, identity.module_identity, memory.resident_set_size, scheduler.start_on_scheduler,
     scheduler.start_on_worker, scheduler.stop_on_scheduler, scheduler.stop_on_worker, tasks.start_tracking,
     tasks.stop_tracking, profile.start_memray, profile.stop_memray, profile.start_py_spy, profile.stop_py_spy,
 ]
@@ -198,7 +199,7 @@ import pickle
 for line in sys.stdin.read().split():
     function = pickle.loads(bytes.fromhex(line))
     if function.__name__ == "identities":
-        assert function((), lambda name: None)["python"]
+        assert function(("pickle",))["pickle"]
     if function.__name__ == "resident_set_size":
         assert function() > 0
 print("ok")
@@ -207,29 +208,23 @@ print("ok")
     assert done.stdout == "ok\n", done.stderr
 
 
-def test_a_scheduler_that_runs_other_code_fails_the_run_loudly(measured, tmp_path_factory):
-    """A scheduler and workers that import another version of a checkout than the client."""
+@contextlib.contextmanager
+def elsewhere(folder, first, **environment):
+    """The address of a cluster in a process of its own, which runs ``first`` before it starts."""
     import time
 
-    folder = tmp_path_factory.mktemp("other code")
-    for name, version in (("theirs", "1.0"), ("mine", "2.0")):
-        package = folder / name / "measured_package"
-        package.mkdir(parents=True)
-        (package / "__init__.py").write_text(f"__version__ = {version!r}\n")
-    script = """
+    script = f"""
 import sys
-import measured_package
+{first}
 from distributed import LocalCluster
 if __name__ == "__main__":
-    cluster = LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=None, processes=False)
+    cluster = LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=None, processes=False, protocol="tcp")
     open(sys.argv[1], "w").write(cluster.scheduler_address)
     sys.stdin.read()
 """
     file = folder / "address"
     server = subprocess.Popen(
-        [sys.executable, "-c", script.replace("processes=False", "processes=False, protocol='tcp'"), str(file)],
-        env={**os.environ, "PYTHONPATH": str(folder / "theirs")},
-        stdin=subprocess.PIPE,
+        [sys.executable, "-c", script, str(file)], env={**os.environ, **environment}, stdin=subprocess.PIPE
     )
     try:
         deadline = time.monotonic() + 60
@@ -237,13 +232,39 @@ if __name__ == "__main__":
             assert server.poll() is None
             assert time.monotonic() < deadline
             time.sleep(0.05)
-        address = file.read_text()
-        measured.settings["clusters"] = {"": {"kind": "address", "name": address, "options": {"address": address}}}
-        measured.write("test_code.py", "import measured_package\ndef test_x(small_client): ...\n")
-        run = measured.run("test_code.py", environment={"PYTHONPATH": str(folder / "mine")}).runs["test_x"]
+        yield file.read_text()
     finally:
         server.stdin.close()
         server.wait(30)
+
+
+def test_a_cluster_that_has_nothing_of_crt_is_measured(measured, tmp_path):
+    blocked = """
+class Blocked:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] == "coiled_runtime_cli":
+            raise ModuleNotFoundError(name)
+sys.meta_path.insert(0, Blocked())
+"""
+    with elsewhere(tmp_path, blocked) as address:
+        measured.settings["clusters"] = {"": {"kind": "address", "name": address, "options": {"address": address}}}
+        measured.write("test_x.py", "def test_x(small_client): assert small_client.submit(sum, [1]).result() == 1\n")
+        run = measured.run("test_x.py").runs["test_x"]
+    assert (run.outcome, run.failure) == ("passed", None)
+    assert run.peak_memory > 0
+
+
+def test_a_scheduler_that_runs_other_code_fails_the_run_loudly(measured, tmp_path_factory):
+    """A scheduler and workers that import another version of a checkout than the client."""
+    folder = tmp_path_factory.mktemp("other code")
+    for name, version in (("theirs", "1.0"), ("mine", "2.0")):
+        package = folder / name / "measured_package"
+        package.mkdir(parents=True)
+        (package / "__init__.py").write_text(f"__version__ = {version!r}\n")
+    with elsewhere(folder, "import measured_package", PYTHONPATH=str(folder / "theirs")) as address:
+        measured.settings["clusters"] = {"": {"kind": "address", "name": address, "options": {"address": address}}}
+        measured.write("test_code.py", "import measured_package\ndef test_x(small_client): ...\n")
+        run = measured.run("test_code.py", environment={"PYTHONPATH": str(folder / "mine")}).runs["test_x"]
     assert run.outcome == "error"
     assert "measured_package: 2.0" in run.failure
     assert "1.0" in run.failure
@@ -262,7 +283,7 @@ def test_an_artefact_is_kept_and_the_run_says_where(on_cluster, flag, tmp_path):
 
 def test_a_worker_that_is_gone_when_it_is_asked_costs_a_second_question():
     from coiled_runtime_cli import clusters
-    from coiled_runtime_cli.plugin.fixtures import _freshen
+    from coiled_runtime_cli.plugin.ready_cluster import freshen
 
     spec = clusters.ClusterSpec.from_json(LOCAL[""])
     with clusters.start(spec, name="asked twice") as cluster, cluster.client() as client:
@@ -277,25 +298,25 @@ def test_a_worker_that_is_gone_when_it_is_asked_costs_a_second_question():
             return run(*arguments, **options)
 
         client.run = broken_at_first
-        _freshen(cluster, client)
+        freshen(cluster, client)
         assert len(asked) == 2
 
 
 def test_workers_of_a_cluster_of_ours_are_replaced_and_not_restarted():
     from coiled_runtime_cli import clusters
-    from coiled_runtime_cli.plugin.fixtures import _freshen
+    from coiled_runtime_cli.plugin.ready_cluster import freshen
 
     spec = clusters.ClusterSpec.from_json(LOCAL[""])
     with clusters.start(spec, name="restarted") as cluster, cluster.client() as client:
         cluster.wait(client, 60)
-        _freshen(cluster, client)
+        freshen(cluster, client)
         first = set(client.run(os.getpid).values())
 
         def hangs(timeout):
             raise asyncio.TimeoutError(f"no worker came back within {timeout} s")
 
         client.restart = hangs
-        _freshen(cluster, client)
+        freshen(cluster, client)
         second = set(client.run(os.getpid).values())
         assert len(second) == 2
         assert not first & second
