@@ -30,9 +30,11 @@ from fault_trials.judging import Outcome, one
 from fault_trials.making import Build, DataMake, Report
 from fault_trials.measuring import Ab, Bench, BenchCluster, Bisect, Recovery
 from fault_trials.proxy import Proxy
+from fault_trials.serving import BenchIntoServer, MergeIntoServer
 from fault_trials.sharing import SyncPublish, SyncPull, SyncPush
 from fault_trials.storing import Accept, Import, Merge, Prune, Upgrade
 from fault_trials.trial import CLOCKS, NETWORK, ROOT, Command, Workbench
+from postgresql_server import MissingPostgresqlError, postgresql_server
 from s3_servers import MissingServerError, moto_server, s3_client, seaweedfs_server
 
 TRIALS = Path(__file__).resolve().parent / "fault_trials"
@@ -42,7 +44,7 @@ BEGIN, END = "<!-- faults: begin -->", "<!-- faults: end -->"
 #: The quick ones first.
 COMMANDS: tuple[Command, ...] = (
     Recovery(), SyncPush(), SyncPull(), SyncPublish(), Import(), Merge(), Prune(), Upgrade(), Accept(), Report(),
-    Build(), DataMake(), BenchCluster(), Bench(), Bisect(), Ab(),
+    Build(), DataMake(), MergeIntoServer(), BenchCluster(), Bench(), BenchIntoServer(), Bisect(), Ab(),
 )  # fmt: skip
 
 COLUMNS = ("command", "fault", "tries", "survived", "lost", "doubled", "tracebacks", "wrong codes", "leftovers")
@@ -127,6 +129,12 @@ def main() -> None:
                 bench.server = stack.enter_context(moto_server())
                 s3_client(bench.server).create_bucket(Bucket="history")
             bench.proxy = Proxy(bench.server)
+        if any(isinstance(command, (BenchIntoServer, MergeIntoServer)) for command, _ in plan):
+            try:
+                bench.postgresql = stack.enter_context(postgresql_server())
+            except MissingPostgresqlError as error:
+                missing.add(f"what uses PostgreSQL: {error}")
+                plan = [each for each in plan if not isinstance(each[0], (BenchIntoServer, MergeIntoServer))]
         try:
             for number in range(options.rounds):
                 for command, fault in plan:

@@ -7,7 +7,7 @@ import json
 import sqlite3
 import sys
 from collections import Counter
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import recorded
 import slowpoke
@@ -58,23 +58,23 @@ class Bench(Command):
     def arguments(self, _trial: Trial) -> list[str]:
         return ["bench", "test_small.py", "--label", "trial"]
 
+    def rows(self, trial: Trial, question: str) -> list[tuple[Any, ...]]:
+        with contextlib.closing(sqlite3.connect(trial.path("benchmark.db"))) as connection:
+            return connection.execute(question).fetchall()
+
     def between(self, trial: Trial) -> list[str]:
         # the plain command has just stored what the killed session left
         wanted = finished(trial.folder / "started.log")
-        with contextlib.closing(sqlite3.connect(trial.path("benchmark.db"))) as connection:
-            names = Counter(
-                row[0] for row in connection.execute("select name from test_run where call_outcome = 'passed'")
-            )
+        names = Counter(row[0] for row in self.rows(trial, "select name from test_run where call_outcome = 'passed'"))
         (trial.folder / "started.log").unlink(missing_ok=True)
         return compared(wanted, names)
 
     def problems(self, trial: Trial) -> list[str]:
-        with contextlib.closing(sqlite3.connect(trial.path("benchmark.db"))) as connection:
-            doubled = connection.execute("select uuid from test_run group by uuid having count(*) > 1").fetchall()
-            whole = connection.execute(
-                "select count(*) from (select 1 from test_run where call_outcome = 'passed' group by session_id "
-                "having count(*) = 30)"
-            ).fetchone()[0]
+        doubled = self.rows(trial, "select uuid from test_run group by uuid having count(*) > 1")
+        whole = self.rows(
+            trial,
+            "select session_id from test_run where call_outcome = 'passed' group by session_id having count(*) = 30",
+        )
         left = journal.pending(trial.path(".crt/runs")) or list(trial.path(".").glob("*runs/*"))
         return (
             [f"doubled: {each}" for each in doubled]

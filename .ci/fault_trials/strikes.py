@@ -33,6 +33,8 @@ def strike(command: Command, fault: str, trial: Trial, chance: random.Random) ->
         return with_lock(command, trial, chance)
     if fault == "killed test process":
         return with_killed_tests(command, trial, chance)
+    if fault == "killed server":
+        return with_killed_server(command, trial, chance)
     if fault == "half-written file":
         name = command.cut(trial, chance)
         return trial.run(command.arguments(trial)), f"{name}"
@@ -154,6 +156,22 @@ def with_killed_tests(command: Command, trial: Trial, chance: random.Random) -> 
     return trial.ended(process), f"in test {target} of 30"
 
 
+def with_killed_server(command: Command, trial: Trial, chance: random.Random) -> tuple[Ended, str]:
+    seconds, _, _ = reference(command, trial.bench)
+    server = trial.bench.postgresql
+    assert server is not None
+    arguments = command.arguments(trial)
+    moment, away = chance.uniform(0, seconds), chance.choice((0.0, 0.5, 3.0))
+    process = trial.start(arguments)
+    time.sleep(moment)
+    server.kill()
+    try:
+        time.sleep(away)
+    finally:
+        server.start()
+    return trial.ended(process), f"{moment:.2f} s of {seconds:.2f}, away {away:.1f} s"
+
+
 def _after(process: subprocess.Popen[bytes], seconds: float, number: int) -> None:
     def send() -> None:
         time.sleep(seconds)
@@ -185,4 +203,6 @@ def allowed(command: Command, fault: str) -> set[int]:
         return usual | {2, 3, 4}
     if fault == "killed test process":
         return {1}
+    if fault == "killed server":
+        return usual | {4}
     return usual

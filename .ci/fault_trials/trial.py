@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     import random
     from collections.abc import Iterator
 
+    from postgresql_server import Server
+
     from .proxy import Proxy
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -149,7 +151,7 @@ class Trial:
 
 @dataclass
 class Workbench:
-    """What all trials share: the folder, the hook, templates, the S3 server and what stands before it."""
+    """What all trials share: the folder, the hook, templates, the servers and what stands before that of S3."""
 
     folder: Path
     hook: Path
@@ -158,6 +160,7 @@ class Workbench:
     clock: Path | None
     proxy: Proxy | None = None
     server: str = ""
+    postgresql: Server | None = None
     templates: dict[str, Path] = field(default_factory=dict)
     references: dict[str, tuple[float, int, int]] = field(default_factory=dict)  # seconds, actions, bytes
 

@@ -5,13 +5,10 @@ from __future__ import annotations
 import dataclasses
 import re
 import shutil
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent))
 from recorded import lines
 
 from coiled_runtime_cli.core import segment as core

@@ -6,7 +6,7 @@ import sqlite3
 import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from sqlalchemy import event, text
@@ -241,9 +241,9 @@ def test_an_unreachable_server_is_a_remote_error_without_the_password() -> None:
     assert "s3cret" not in str(caught.value.message) + str(caught.value.hint)
 
 
-def test_a_database_that_the_server_lacks_is_a_remote_error(postgresql_server: str) -> None:
+def test_a_database_that_the_server_lacks_is_a_remote_error(postgresql: Any) -> None:
     with pytest.raises(RemoteError, match="does not exist"):
-        open_database(f"{postgresql_server}/missing")
+        open_database(f"{postgresql.url}/missing")
 
 
 def test_a_missing_driver_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import shutil
-import sys
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent))
 from recorded import TODAY, everything, lines
 
 from coiled_runtime_cli.db import prune as pruning

@@ -6,14 +6,11 @@ import csv
 import io
 import json
 import shutil
-import sys
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent))
 from recorded import everything, lines
 
 from coiled_runtime_cli.db.engine import open_database

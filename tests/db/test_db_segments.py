@@ -7,7 +7,6 @@ import itertools
 import json
 import shutil
 import sqlite3
-import sys
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,10 +14,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import text
-
-sys.path.insert(0, str(Path(__file__).parent))
 from recorded import everything, lines, uuid
+from sqlalchemy import text
 
 from coiled_runtime_cli.core import segment as core
 from coiled_runtime_cli.core.record import (

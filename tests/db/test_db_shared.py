@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import shutil
-import sys
 from datetime import date, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from sqlalchemy import text
-
-sys.path.insert(0, str(Path(__file__).parent))
 from recorded import TODAY, everything, lines, uuid
+from sqlalchemy import text
 
 from coiled_runtime_cli.core.segment import SegmentError
 from coiled_runtime_cli.db.absorb import absorb

@@ -5,15 +5,12 @@ from __future__ import annotations
 import os
 import shutil
 import sqlite3
-import sys
 from contextlib import closing
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent))
 from recorded import everything, lines
 
 from coiled_runtime_cli.db.engine import open_database

@@ -10,8 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent))
 from recorded import lines
 
 from coiled_runtime_cli.db.engine import open_database
