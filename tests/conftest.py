@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, settings
 
 sys.path.insert(0, str(Path(__file__).parent))
 from schemas import check_output
+from turns import turn
 
 # A shell that runs the tests in the background has them ignore Ctrl-C, and with them all that they start.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -37,6 +38,15 @@ ISOLATED = (
     "FORCE_COLOR",
     "AWS_",
 )
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_protocol(item):
+    base = item.config._tmp_path_factory.getbasetemp()
+    # a process of several has a folder of its own within that of the session
+    folder = base.parent if hasattr(item.config, "workerinput") else base
+    with turn(folder, alone=item.get_closest_marker("alone") is not None):
+        yield
 
 
 @dataclass

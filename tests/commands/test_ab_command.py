@@ -65,6 +65,7 @@ def test_an_example_is_written_once_and_can_be_planned(inside):
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 def test_a_slower_arm_is_told_from_the_baseline_and_the_null_arm_is_not(ab):
     done = ab.run("ab", "run", "my arms", "--blocks", "3", "--format", "json", "--fail-on", "10%")
     assert done.returncode == 1, done.stderr

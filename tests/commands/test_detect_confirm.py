@@ -67,6 +67,7 @@ def suspicious(inside):
     return inside
 
 
+@pytest.mark.alone
 def test_suspects_are_measured_beside_the_environment_of_the_last_good_run(suspicious):
     record(suspicious, BARE, steady=1.5)
     before = suspicious.run("detect", "--metric", "duration", "--fail-on", "regression")
@@ -94,6 +95,7 @@ def test_suspects_are_measured_beside_the_environment_of_the_last_good_run(suspi
     assert found["suspects"] == []
 
 
+@pytest.mark.alone
 def test_repeats_of_today_decide_where_the_environment_cannot_be_made_again(suspicious):
     record(suspicious, (Package(name="dask", version="1", dirty=True),))
     done = suspicious.run("detect", "--metric", "duration", "--confirm")
@@ -103,6 +105,7 @@ def test_repeats_of_today_decide_where_the_environment_cannot_be_made_again(susp
     assert "against what was measured then" in done.stderr
 
 
+@pytest.mark.alone
 def test_what_another_machine_measured_is_not_held_against_repeats_here(suspicious):
     record(suspicious, (Package(name="dask", version="1", dirty=True),), host=histories.Host(cores=3))
     done = suspicious.run("detect", "--metric", "duration", "--confirm")

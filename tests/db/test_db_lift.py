@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import re
 import shutil
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -21,6 +20,8 @@ from coiled_runtime_cli.db.shared import SharedHistory
 from coiled_runtime_cli.locations import migrations_folder
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from sqlalchemy import Engine
 
 FIRST, SECOND = "8f757665a50a", "a7c9a77d8d2b"

@@ -7,8 +7,7 @@ import io
 import json
 import shutil
 from contextlib import closing
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from recorded import everything, lines
@@ -18,6 +17,9 @@ from coiled_runtime_cli.db.export import FORMS, TABLES, export
 from coiled_runtime_cli.db.ingest import ingest
 from coiled_runtime_cli.db.query import asked
 from coiled_runtime_cli.errors import UsageError
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

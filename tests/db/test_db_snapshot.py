@@ -7,7 +7,6 @@ import shutil
 import sqlite3
 from contextlib import closing
 from datetime import date
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -26,6 +25,8 @@ from coiled_runtime_cli.db.snapshot import (
 from coiled_runtime_cli.errors import RemoteError, UsageError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from sqlalchemy import Engine
 
 
