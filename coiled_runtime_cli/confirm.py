@@ -7,12 +7,11 @@ the level before; that shows that today's runs are off again, but not that nothi
 from __future__ import annotations
 
 import sys
-import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from coiled_runtime_cli import ab, clusters, console, environments, measuring, session
+from coiled_runtime_cli import ab, clusters, console, environments, measuring, session, temporary
 from coiled_runtime_cli.core import experiment as plans
 from coiled_runtime_cli.core import rebuild
 from coiled_runtime_cli.core.confirmation import LOOKS, Confirmation, confirm
@@ -120,7 +119,7 @@ class _Group:
             arm.name: ab.Made(arm, pythons[arm.name], "", (), {})  # what it imports was proved by its lock
             for arm in arms
         }
-        with tempfile.TemporaryDirectory(prefix="crt-confirm-") as scratch:
+        with temporary.folder("crt-confirm-") as scratch:
             record = ab.Record(Path(scratch), experiment)
             ab.run(
                 experiment,

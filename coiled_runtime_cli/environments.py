@@ -19,7 +19,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from coiled_runtime_cli import pip, process
+from coiled_runtime_cli import pip, process, temporary
 from coiled_runtime_cli.errors import RemoteError, ToolError, UsageError
 
 if TYPE_CHECKING:
@@ -112,7 +112,7 @@ def lock(
     Raises UsageError where they contradict each other or name what there is not,
     RemoteError without a network, ToolError where something has to be built and cannot be.
     """
-    with tempfile.TemporaryDirectory(prefix="crt-lock-") as scratch:
+    with temporary.folder("crt-lock-") as scratch:
         wanted, found = Path(scratch, "wanted.txt"), Path(scratch, "found.txt")
         wanted.write_text("\n".join(requirements) + "\n")
         if _uv_program() is None:

@@ -7,13 +7,12 @@ import hashlib
 import os
 import platform
 import shutil
-import tempfile
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from coiled_runtime_cli import config, console, process
+from coiled_runtime_cli import config, console, process, temporary
 from coiled_runtime_cli.errors import RemoteError, UsageError
 from coiled_runtime_cli.locations import expanded
 
@@ -160,7 +159,7 @@ def _clean(folder: Path) -> None:
 def _scratch(engine: Engine) -> Iterator[Path]:
     """A folder with room for a copy of a database: beside it, where it is a file, else where the system has temporary files."""
     prefix = f"{_scratch_prefix()}{os.getpid()}-"
-    with tempfile.TemporaryDirectory(prefix=prefix, dir=_beside(engine)) as folder:
+    with temporary.folder(prefix, beside=_beside(engine)) as folder:
         yield Path(folder)
 
 

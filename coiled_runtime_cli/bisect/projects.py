@@ -10,14 +10,13 @@ import hashlib
 import json
 import re
 import shutil
-import tempfile
 import zipfile
 from dataclasses import asdict, dataclass
 from email.parser import Parser
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
-from coiled_runtime_cli import environments, git, process
+from coiled_runtime_cli import environments, git, process, temporary
 from coiled_runtime_cli.errors import CrtError, ToolError
 
 if TYPE_CHECKING:
@@ -59,7 +58,7 @@ def mirror(repository: git.Repository, cache: Path) -> git.Repository:
     place = cache / "clones" / key_of(repository)
     if not (place / "HEAD").exists():
         place.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".cloning-", dir=place.parent) as scratch:
+        with temporary.folder(".cloning-", beside=place.parent) as scratch:
             repository.share(Path(scratch) / "clone")
             try:
                 (Path(scratch) / "clone").rename(place)
@@ -78,7 +77,7 @@ def read_project(source: git.Repository, commit: str, *, python: str | None, cac
         return _from_json(kept.read_text())
     except (OSError, ValueError, TypeError, KeyError):
         pass
-    with tempfile.TemporaryDirectory(prefix="crt-project-") as scratch:
+    with temporary.folder("crt-project-") as scratch:
         tree = Path(scratch) / "tree"
         source.add_worktree(tree, commit)
         try:

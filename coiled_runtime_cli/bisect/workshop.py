@@ -10,14 +10,13 @@ import contextlib
 import re
 import shlex
 import shutil
-import tempfile
 import threading
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from coiled_runtime_cli import environments, git, journal, process
+from coiled_runtime_cli import environments, git, journal, process, temporary
 from coiled_runtime_cli.bisect.projects import Project, write_generated, write_metadata
 from coiled_runtime_cli.errors import CrtError, RemoteError, ToolError
 
@@ -198,7 +197,7 @@ class Workshop:
         if not place.exists():
             tree = self._worktree(part, commit, build, slot)
             place.parent.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryDirectory(prefix=".building-", dir=place.parent) as scratch:
+            with temporary.folder(".building-", beside=place.parent) as scratch:
                 made = Path(scratch) / "made"
                 made.mkdir()
                 self._build(part, commit, tree, made)

@@ -6,12 +6,11 @@ What could not be looked at is said to be not verified, with the reason: it is n
 from __future__ import annotations
 
 import re
-import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from coiled_runtime_cli import process
+from coiled_runtime_cli import process, temporary
 from coiled_runtime_cli.build.channel import Package, UnsatisfiableError, this_platform
 from coiled_runtime_cli.build.explain import Reason, explain
 from coiled_runtime_cli.core.pins import minors
@@ -150,7 +149,7 @@ def run_tests(made: Artifact, channels: Channels, found: Found, *, tell: Callabl
         return
     for python, packages in solutions.items():
         tell(f"installing {len(packages)} packages" + (f" with Python {python}" if python else ""))
-        with tempfile.TemporaryDirectory(prefix="crt-check-") as scratch:
+        with temporary.folder("crt-check-") as scratch:
             prefix = Path(scratch).resolve() / "prefix"
             try:
                 channels.install(packages, prefix)

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import re
 import shutil
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from coiled_runtime_cli import process
+from coiled_runtime_cli import process, temporary
 from coiled_runtime_cli.build import archive
 from coiled_runtime_cli.build.render import NAME, source_of
 from coiled_runtime_cli.errors import CrtError, RemoteError, ToolError, UsageError
@@ -73,7 +72,7 @@ def version(conda_build: Path) -> str | None:
 
 def outputs(rendered: Rendered, *, program: Path) -> list[Path]:
     """The files that it would make, below a channel folder. Raises ToolError."""
-    with tempfile.TemporaryDirectory(prefix="crt-build-") as scratch:
+    with temporary.folder("crt-build-") as scratch:
         recipe = _recipe_folder(rendered, Path(scratch))
         environment = {"CONDA_BLD_PATH": str(Path(scratch, "bld")), **rendered.variables}
         done = process.run([program, recipe, "--output"], environment=environment, timeout=600)
@@ -111,7 +110,7 @@ def build(
 
     Raises UsageError, ToolError, RemoteError, each with what conda-build's last lines mean.
     """
-    with tempfile.TemporaryDirectory(prefix="crt-build-") as scratch:
+    with temporary.folder("crt-build-") as scratch:
         root = Path(scratch)
         output, log = root / "output", root / "log"
         recipe = _recipe_folder(rendered, root)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from coiled_runtime_cli import git
+from coiled_runtime_cli import git, temporary
 from coiled_runtime_cli.build import artifact, channel, conda_build, rattler
 from coiled_runtime_cli.core.nearest import unknown
 from coiled_runtime_cli.core.verdict import FAILED, NOT_VERIFIED, VERIFIED, Check
@@ -91,7 +90,7 @@ def make(
 
     ``test`` is for conda-build, which has tests of its own. Raises UsageError, ToolError, RemoteError.
     """
-    with tempfile.TemporaryDirectory(prefix="crt-build-") as scratch:
+    with temporary.folder("crt-build-") as scratch:
         if builder.program is not None:
             made = conda_build.build(
                 rendered,
@@ -136,6 +135,6 @@ def outputs(rendered: Rendered, builder: Builder, folder: Path, *, moment: int) 
     """The files that a build would write, without writing them. Raises as :func:`make`."""
     if builder.program is not None:
         return [folder / each for each in conda_build.outputs(rendered, program=builder.program)]
-    with tempfile.TemporaryDirectory(prefix="crt-build-") as scratch:
+    with temporary.folder("crt-build-") as scratch:
         made = rattler.build(rendered, Path(scratch), moment=moment)
         return [folder / made.relative_to(scratch)]

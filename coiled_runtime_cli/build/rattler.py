@@ -7,10 +7,10 @@ so that the same recipe gives the same bytes.
 from __future__ import annotations
 
 import json
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from coiled_runtime_cli import temporary
 from coiled_runtime_cli.build import archive
 from coiled_runtime_cli.build.channel import EXTRA
 from coiled_runtime_cli.core.recipe import as_recipe_yaml
@@ -41,7 +41,7 @@ def build(rendered: Rendered, folder: Path, *, moment: int) -> Path:
         raise ToolError(f"rattler-build cannot build {rendered.file}: it needs conda-build")
     document = as_recipe_yaml(rendered.recipe)
     document["build"]["script"] = []  # or it looks for a build script beside the recipe
-    with tempfile.TemporaryDirectory(prefix="crt-build-") as scratch:
+    with temporary.folder("crt-build-") as scratch:
         try:
             # where it is not told a folder, it leaves one of its own behind
             recipe = rattler_build.Stage0Recipe.from_dict(document, recipe_dir=Path(scratch, "recipe"))

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import importlib.util
 import sys
-import tempfile
 import zipfile
 from email.parser import BytesParser
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from coiled_runtime_cli import process
+from coiled_runtime_cli import process, temporary
 from coiled_runtime_cli.build.channel import EXTRA
 from coiled_runtime_cli.core.environment_files import python_project
 from coiled_runtime_cli.errors import ToolError
@@ -28,7 +27,7 @@ def build(recipe: Recipe, folder: Path, *, moment: int, instead: Mapping[str, st
     """
     if importlib.util.find_spec("hatchling") is None:
         raise ToolError("hatchling, which builds wheels, is not installed here", hint=EXTRA)
-    with tempfile.TemporaryDirectory(prefix="crt-wheel-") as scratch:
+    with temporary.folder("crt-wheel-") as scratch:
         project, output = Path(scratch, "project"), Path(scratch, "output")
         project.mkdir()
         (project / "pyproject.toml").write_text(python_project(recipe, instead), encoding="utf-8")

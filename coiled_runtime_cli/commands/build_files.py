@@ -56,13 +56,11 @@ def write_files(job: Job, *, wheel: bool, kinds: Sequence[str], lock: bool, repl
 
 
 def _wheel(job: Job, recipe: Recipe, folder: Path, *, replace: bool) -> tuple[str, Path, list[str]]:
-    import tempfile
-
-    from coiled_runtime_cli import atomic
+    from coiled_runtime_cli import atomic, temporary
     from coiled_runtime_cli.build import wheel as wheels
     from coiled_runtime_cli.errors import UsageError
 
-    with tempfile.TemporaryDirectory(prefix="crt-wheel-") as scratch:
+    with temporary.folder("crt-wheel-") as scratch:
         built = wheels.build(recipe, Path(scratch), moment=job.moment, instead=job.instead)
         target = folder / built.name
         depends = wheels.requirements(built)
@@ -104,10 +102,10 @@ def _locked(job: Job, recipe: Recipe, kind: str, source: Path, folder: Path) -> 
     from coiled_runtime_cli.build.channel import Channels
 
     if kind == "requirements":
-        import tempfile
+        from coiled_runtime_cli import temporary
 
         target = folder / "requirements.lock"
-        with console.progress(None, "resolving"), tempfile.TemporaryDirectory(prefix="crt-lock-") as scratch:
+        with console.progress(None, "resolving"), temporary.folder("crt-lock-") as scratch:
             found = Path(scratch, target.name)
             environments.lock_file(source.absolute(), found, python=job.pythons[0] if job.pythons else None)
             atomic.write(target, found.read_bytes())

@@ -160,9 +160,8 @@ def software(
     import re
     import shlex
     import sys
-    import tempfile
 
-    from coiled_runtime_cli import config, console, process
+    from coiled_runtime_cli import config, console, process, temporary
     from coiled_runtime_cli.build.render import render
     from coiled_runtime_cli.commands.build_job import CHANNEL, chosen_recipe
     from coiled_runtime_cli.core.environment_files import conda_environment
@@ -187,7 +186,7 @@ def software(
     arguments = ["env", "create", "--name", chosen, *(["--workspace", workspace] if workspace else []), "--conda"]
     state = "would"
     if upload_:
-        with tempfile.TemporaryDirectory(prefix="crt-software-") as scratch:
+        with temporary.folder("crt-software-") as scratch:
             file = Path(scratch, "environment.yml")
             file.write_text(content)
             done = process.run([sys.executable, "-m", "coiled", *arguments, file], timeout=3600)

@@ -402,14 +402,14 @@ def verify(
 
 def _verify_published(store: Store) -> str | None:
     """What is wrong with the published database; None where it is sound, newer than this crt, or not there."""
-    import tempfile
     from pathlib import Path
 
+    from coiled_runtime_cli import temporary
     from coiled_runtime_cli.db.snapshot import SnapshotError, check_snapshot
     from coiled_runtime_cli.sync.publish import KEY
     from coiled_runtime_cli.sync.store import MissingObjectError
 
-    with tempfile.TemporaryDirectory(prefix="crt-") as folder:
+    with temporary.folder() as folder:
         copy = Path(folder) / KEY
         try:
             store.download(KEY, copy)
@@ -454,14 +454,12 @@ def _opened(
     settings: configuration.Config, store: Store, *, absent: Literal["refuse", "make", "empty"] = "refuse"
 ) -> Iterator[Shared]:
     """The database with its remote. One that is absent is refused, made, or taken for an empty one that nobody will see."""
-    import tempfile
-
-    from coiled_runtime_cli import config, console, journal, session, sharing
+    from coiled_runtime_cli import config, console, journal, session, sharing, temporary
     from coiled_runtime_cli.db.engine import open_database
 
     file = config.sqlite_file(settings.db)
     is_absent = file is not None and not file.exists() and not journal.pending(settings.runs)
-    with tempfile.TemporaryDirectory(prefix="crt-") as folder:
+    with temporary.folder() as folder:
         if absent == "refuse":
             engine = session.open_existing(settings)
         elif is_absent and absent == "empty":

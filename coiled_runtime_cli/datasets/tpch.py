@@ -7,11 +7,10 @@ read: a decimal becomes a float, a date a timestamp. With decimals an engine tha
 from __future__ import annotations
 
 import functools
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from coiled_runtime_cli import process
+from coiled_runtime_cli import process, temporary
 from coiled_runtime_cli.datasets.recipe import MissingLibrary, Parameters, PlannedFile, Recipe, Remote, cut
 from coiled_runtime_cli.errors import ToolError
 
@@ -129,7 +128,7 @@ def _generated(factor: str, *what: str) -> dict[str, Any]:
 
     # one row group: of several each has a whole part of the rows, and what is left over moves between the files
     how = ("--compression=UNCOMPRESSED", "--row-group-bytes=1GB", "--quiet", f"--scale-factor={factor}")
-    with tempfile.TemporaryDirectory(prefix="crt-tpch-") as folder:
+    with temporary.folder("crt-tpch-") as folder:
         done = process.run([_program(), "parquet", *how, *what, f"--output-dir={folder}"], timeout=_TIMEOUT)
         if done.returncode:
             raise ToolError(f"{PROGRAM} {' '.join(what)} failed: {done.stderr.strip()[-500:]}")

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from coiled_runtime_cli import temporary
 from coiled_runtime_cli.db.engine import is_current, make_engine, open_database
 from coiled_runtime_cli.db.errors import database_errors
 
@@ -29,7 +29,7 @@ def opened_copy(target: str) -> Iterator[Engine]:
             engine = open_database(target, read_only=True)
             yield engine
             return
-        with tempfile.TemporaryDirectory(prefix="crt-") as folder:
+        with temporary.folder() as folder:
             copy = Path(folder) / "copy.db"
             with database_errors(engine), contextlib.closing(sqlite3.connect(copy)) as into:
                 raw = engine.raw_connection()

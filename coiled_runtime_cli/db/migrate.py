@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import io
 import re
-import tempfile
 from argparse import Namespace
 from dataclasses import dataclass
 from functools import lru_cache
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from sqlalchemy import Connection, Engine, text
 
+from coiled_runtime_cli import temporary
 from coiled_runtime_cli.core.nearest import unknown
 from coiled_runtime_cli.db.engine import is_current, make_engine, stored_revisions, writing
 from coiled_runtime_cli.db.errors import database_errors, shown
@@ -164,7 +164,7 @@ def migrating(engine: Engine) -> Iterator[Connection]:
 @contextlib.contextmanager
 def scratch() -> Iterator[Connection]:
     """A new SQLite database at head in a temporary folder, open in a transaction that is rolled back."""
-    with tempfile.TemporaryDirectory(prefix="crt-") as folder:
+    with temporary.folder() as folder:
         engine = make_engine(str(Path(folder) / "scratch.db"))
         with engine.connect() as connection:
             apply_migrations(connection)

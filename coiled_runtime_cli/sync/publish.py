@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import random
 import secrets
-import tempfile
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from coiled_runtime_cli import temporary
 from coiled_runtime_cli.core import segment as core
 from coiled_runtime_cli.core.retention import GRACE, day_of
 from coiled_runtime_cli.errors import RemoteError, UsageError
@@ -125,7 +125,7 @@ def _check_old(store: Store, there: Head, options: Options) -> None:
                 hint="python3 -m pip install --upgrade coiled-runtime-cli",
             )
         return
-    with tempfile.TemporaryDirectory(prefix="crt-") as folder:
+    with temporary.folder() as folder:
         copy = Path(folder) / KEY
         try:
             store.download(KEY, copy)
@@ -140,7 +140,7 @@ def _put(store: Store, mirror: Mirror, there: Head | None, published: Published,
     condition: dict[str, Any] = {}
     if published.is_conditional:
         condition = {"absent": True} if there is None else {"match": there.etag}
-    with tempfile.TemporaryDirectory(prefix="crt-") as folder:
+    with temporary.folder() as folder:
         target = Path(folder) / KEY
         assert published.policy is not None
         published.runs = mirror.snapshot(target, published.policy.first(today))

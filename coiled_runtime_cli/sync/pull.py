@@ -6,11 +6,11 @@ has. So a session that was pushed late, or by a machine whose clock is wrong, is
 
 from __future__ import annotations
 
-import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from coiled_runtime_cli import temporary
 from coiled_runtime_cli.core import catalog as catalogs
 from coiled_runtime_cli.core import segment as core
 from coiled_runtime_cli.core.retention import day_of
@@ -73,7 +73,7 @@ def look(store: Store, history: History) -> Found:
 
 
 def _catalog(store: Store) -> tuple[str, Catalog | None]:
-    with tempfile.TemporaryDirectory(prefix="crt-") as folder:
+    with temporary.folder() as folder:
         target = Path(folder) / "catalog"
         try:
             # its etag is that of these very bytes: another may have been written since it was asked for

@@ -6,13 +6,13 @@ import contextlib
 import os
 import shutil
 import sqlite3
-import tempfile
 from array import array
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+from coiled_runtime_cli import temporary
 from coiled_runtime_cli.db.revisions import read_revisions
 from coiled_runtime_cli.errors import CrtError, ToolError, UsageError
 
@@ -306,7 +306,7 @@ def _connected(path: Path, stack: contextlib.ExitStack) -> sqlite3.Connection:
 
 
 def _copied(path: Path, stack: contextlib.ExitStack) -> sqlite3.Connection:
-    folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="crt-")))
+    folder = Path(stack.enter_context(temporary.folder()))
     copy = folder / "old.db"
     try:
         for suffix in ("", "-wal", "-journal"):
