@@ -15,9 +15,13 @@ def test_a_folder_is_there_and_gone_afterwards(tmp_path):
 
 
 def test_an_error_inside_is_what_comes_out_and_the_folder_is_gone(tmp_path):
-    with pytest.raises(ZeroDivisionError), temporary.folder(beside=tmp_path) as path:
-        Path(path, "file").write_text("x")
-        raise ZeroDivisionError
+    def break_inside():
+        with temporary.folder(beside=tmp_path) as path:
+            Path(path, "file").write_text("x")
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        break_inside()
     assert list(tmp_path.iterdir()) == []
 
 
@@ -30,9 +34,13 @@ def test_ctrl_c_while_it_is_removed_removes_it_and_goes_on(tmp_path, monkeypatch
             raise KeyboardInterrupt
         return real(*arguments, **options)
 
-    with pytest.raises(KeyboardInterrupt), temporary.folder(beside=tmp_path) as path:
-        for number in range(5):
-            Path(path, f"file {number}").write_text("x")
-        monkeypatch.setattr(os, "unlink", interrupted)
+    def fill():
+        with temporary.folder(beside=tmp_path) as path:
+            for number in range(5):
+                Path(path, f"file {number}").write_text("x")
+            monkeypatch.setattr(os, "unlink", interrupted)
+
+    with pytest.raises(KeyboardInterrupt):
+        fill()
     assert len(calls) == 6
     assert list(tmp_path.iterdir()) == []
