@@ -106,6 +106,7 @@ def test_the_files_of_the_architecture_page_and_its_picture_are_there():
         assert any((pages.ROOT / folder / each).exists() for folder in places), each
 
 
+@pytest.mark.slow
 def test_the_suite_of_the_extending_page_is_measured_on_its_cluster(crt):
     (crt.folder / "test_tides.py").write_text(snippet("docs/extending.md", "test_tides.py"))
     (crt.folder / "crt.toml").write_text(snippet("docs/extending.md", "crt.toml"))

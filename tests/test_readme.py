@@ -132,6 +132,7 @@ def test_the_commands_of_the_pages_that_build_and_release_work(inside, tmp_path)
             assert done.stdout
 
 
+@pytest.mark.slow
 def test_the_commands_of_the_pages_that_try_arms_work_in_this_order(inside):
     inside.suite("test_x.py", "def test_a():\n    pass\n")
     init, plan, run = (

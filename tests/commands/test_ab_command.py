@@ -134,6 +134,7 @@ def test_arms_in_which_nothing_passes_are_no_success(ab):
     assert "nothing to compare" in done.stderr
 
 
+@pytest.mark.slow
 def test_one_block_is_inconclusive(ab):
     done = ab.run("ab", "run", "my arms", "--max-time", "1s")
     assert done.returncode == 5
@@ -187,6 +188,7 @@ def test_ctrl_c_keeps_what_was_measured_and_says_how_to_go_on(ab):
     assert sum(labels(ab).values()) >= 6
 
 
+@pytest.mark.slow
 def test_an_experiment_that_has_changed_is_not_gone_on_with(ab):
     process = ab.start("ab", "run", "my arms", "--no-progress", start_new_session=True)
     record = ab.arms / ".crt-ab" / "record.json"
@@ -287,6 +289,7 @@ def test_conda_files_without_conda_are_told_with_what_to_install(triplets):
     assert "none of mamba, micromamba, conda, pixi is installed" in done.stderr
 
 
+@pytest.mark.slow
 def test_the_predecessors_triplets_and_settings_are_run(triplets, tmp_path):
     tools = tmp_path / "tools"
     tools.mkdir()

@@ -32,6 +32,7 @@ def on_cluster(crt):
     return crt
 
 
+@pytest.mark.slow
 def test_artefacts_are_beside_the_database_one_folder_a_run_and_it_is_said_where(on_cluster):
     done = on_cluster.run(
         *("bench", "--suite", "a", "--cluster", "two", "--db", "my runs.db", "--repeat", "2"),

@@ -97,6 +97,7 @@ def test_repeats_are_whole_rounds_and_a_row_each(crt):
     assert order == [("test_a", 0), ("test_b", 0), ("test_a", 1), ("test_b", 1), ("test_a", 2), ("test_b", 2)]
 
 
+@pytest.mark.slow
 @pytest.mark.alone
 def test_an_automatic_repeat_ends_with_what_is_known_well_enough(crt):
     # durations are what a test says they are: real time would make this test a lottery

@@ -319,7 +319,7 @@ def test_a_disk_that_fills_up_under_two_processes_leaves_nothing_unfinished(crt,
     assert list((tmp_path / "cache").glob("nuclei-*"))
 
 
-@pytest.mark.parametrize("everything", [False, True])
+@pytest.mark.parametrize("everything", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_making_that_is_killed_at_any_moment_is_completed_by_the_next(crt, tmp_path, everything):
     generator = random.Random(f"kill {everything}")
     cache = tmp_path / "cache"

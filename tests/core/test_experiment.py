@@ -161,6 +161,7 @@ def stopped(rng, tests, blocks, effects, rate=0.05, noise=0.05):
     raise AssertionError
 
 
+@pytest.mark.slow
 def test_an_experiment_that_stops_when_it_likes_calls_no_more_changed_than_it_says():
     """The null arm: of 1,000 experiments of 8 tests without a difference at most 5 % hold a false verdict (+- 2 errors)."""
     rng = random.Random(5)

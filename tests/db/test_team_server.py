@@ -35,6 +35,7 @@ def view(folder: Path, target: str, crt: Any) -> list[Any]:
     return sorted(done.stdout.splitlines())
 
 
+@pytest.mark.slow
 def test_a_history_goes_through_a_server_and_back(crt: Any, server: str, tmp_path: Path) -> None:
     folder, remote = Path(crt.folder), tmp_path / "remote"
     filled(folder / "mine.db", 1, 2)

@@ -67,6 +67,7 @@ def check_all_open(run):
         assert json.loads(each.read_text())["shared"]["frames"]
 
 
+@pytest.mark.slow
 def test_every_artefact_opens_and_the_row_says_where_it_is(on_cluster, tmp_path):
     on_cluster.write(
         "test_a.py",
@@ -121,6 +122,7 @@ def test_without_a_flag_nothing_is_kept(on_cluster, tmp_path):
     assert not (tmp_path / "kept").exists()
 
 
+@pytest.mark.slow
 def test_a_dump_of_what_fails_is_of_what_fails_alone_and_slows_nothing(on_cluster, tmp_path):
     on_cluster.write(
         "test_a.py",
@@ -192,6 +194,7 @@ def test_a_scheduler_that_dies_costs_no_run_and_the_next_cluster_is_profiled(on_
     assert all(urls(after))
 
 
+@pytest.mark.slow
 def test_a_place_that_takes_no_files_is_said_once_and_costs_no_run(on_cluster, tmp_path):
     (tmp_path / "kept").write_text("a file, where a folder should be")
     on_cluster.write("test_a.py", "def test_a(small_client): ...\ndef test_b(small_client): ...\n")

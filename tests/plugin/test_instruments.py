@@ -82,6 +82,7 @@ def test_everything_is_measured_on_a_local_cluster(on_cluster):
     assert {run.cluster_name for run in runs.values()} == {big.cluster_name}
 
 
+@pytest.mark.slow
 def test_transfer_and_spill_are_told_apart_from_computing(on_cluster):
     on_cluster.settings["clusters"] = {
         "": {**LOCAL[""], "options": {**LOCAL[""]["options"], "memory_limit": 400 * 2**20}}
@@ -323,7 +324,7 @@ def test_workers_of_a_cluster_of_ours_are_replaced_and_not_restarted():
         assert client.submit(sum, [1, 2]).result() == 3
 
 
-@pytest.mark.parametrize(("scale", "same"), [("smoke", True), ("laptop", False)])
+@pytest.mark.parametrize(("scale", "same"), [("smoke", True), pytest.param("laptop", False, marks=pytest.mark.slow)])
 def test_workers_are_kept_at_smoke_scale_until_a_test_fails(on_cluster, scale, same):
     on_cluster.settings["scale"] = scale
     on_cluster.write(
@@ -365,6 +366,7 @@ def test_workers_are_kept_at_smoke_scale_until_a_test_fails(on_cluster, scale, s
     }, done.output  # fmt: skip
 
 
+@pytest.mark.slow
 def test_sizes_follow_from_the_cluster_whose_workers_are_small_where_data_follow_from_memory(on_cluster):
     on_cluster.settings["clusters"] = {
         "": {**LOCAL[""], "options": {**LOCAL[""]["options"], "memory_limit": 3 * 2**30}}

@@ -397,8 +397,15 @@ PAGES = (
 )
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [1200, 400])
+@pytest.mark.parametrize(
+    ("width", "scheme"),
+    [
+        (1200, "dark"),
+        (400, "light"),
+        pytest.param(1200, "light", marks=pytest.mark.slow),
+        pytest.param(400, "dark", marks=pytest.mark.slow),
+    ],
+)
 @pytest.mark.parametrize("name", PAGES)
 def test_every_page_is_accessible_and_fits(name: str, width: int, scheme: str, visit: Any, site: Path) -> None:
     axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="pip install axe-playwright-python").Axe()

@@ -264,6 +264,7 @@ def test_another_renderer_makes_everything_anew(
     assert set(tree(tmp_path / "site")) == set(before)
 
 
+@pytest.mark.slow
 def test_a_build_that_is_killed_leaves_a_site_that_works(crt: Any, regression: Any) -> None:
     story = regression()
     story.database(crt.folder / "benchmark.db")

@@ -360,6 +360,7 @@ def test_a_full_history_through_a_terminal_fits_eighty_columns(crt: Any, folder:
     assert max(len(line) for line in text.splitlines()) <= 80, text
 
 
+@pytest.mark.slow
 def test_killed_at_any_moment_the_next_one_completes_it(crt: Any, folder: Path, tmp_path: Path) -> None:
     remote = tmp_path / "remote"
     fill(folder / "benchmark.db", *range(1, 200))
