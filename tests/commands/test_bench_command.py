@@ -327,7 +327,7 @@ def test_after_kill_9_the_next_command_stores_every_finished_run_and_says_so(crt
     assert "recovered" in done.stderr
     stored = crt.rows()
     assert stored[:2] == [("test_a", "passed"), ("test_b", "passed")]
-    assert processes_below(crt.folder) == []
+    wait_for(lambda: processes_below(crt.folder) == [])  # it has let go of its journal, and ends
     assert "recovered" not in crt.run("db", "current").stderr
     assert crt.rows() == stored
 
