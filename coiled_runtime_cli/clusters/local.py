@@ -6,13 +6,22 @@ import contextlib
 import logging
 import multiprocessing
 import shutil
+import sys
 import tempfile
 from typing import TYPE_CHECKING, Any
 
 from coiled_runtime_cli.clusters.running import CLUSTER_ERRORS, OwnedCluster, expected_workers, failed_to_start
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from coiled_runtime_cli.clusters.spec import ClusterSpec
+
+
+#: Modules that a worker imports with its first task. A fresh worker has those that the client has before anything is measured.
+WARM = ("numpy", "pandas", "pyarrow", "pyarrow.parquet", "dask.array", "dask.dataframe", "xarray", "zarr", "sklearn")
+
+_METHOD = "distributed.worker.multiprocessing-method"
 
 
 class LocalCluster(OwnedCluster):
@@ -40,6 +49,7 @@ def start(spec: ClusterSpec, *, name: str) -> LocalCluster:
     with contextlib.ExitStack() as cleanup:
         folder = tempfile.mkdtemp(prefix="crt-workers-", dir=dask.config.get("temporary-directory", None))
         cleanup.callback(shutil.rmtree, folder, ignore_errors=True)
+        cleanup.enter_context(_quick_workers())
         options: dict[str, Any] = {
             "name": name,
             "silence_logs": logging.ERROR,
@@ -55,6 +65,28 @@ def start(spec: ClusterSpec, *, name: str) -> LocalCluster:
         except CLUSTER_ERRORS as error:
             raise failed_to_start(error, spec) from error
         return LocalCluster(cluster, spec, name=name, cleanup=cleanup.pop_all())
+
+
+@contextlib.contextmanager
+def _quick_workers() -> Iterator[None]:
+    """Have workers forked from a process that has imported what they need: there in half a second, and not in five.
+
+    Dask's own default starts an interpreter for each, which imports everything again. Whoever has configured a method keeps it.
+    """
+    import dask
+    from distributed import utils
+
+    chosen = dask.config.get(_METHOD.partition(".")[2], None, config=dask.config.collect().get("distributed", {}))
+    known = "forkserver" in multiprocessing.get_all_start_methods() and hasattr(utils, "get_mp_context")
+    if chosen is not None or not known:
+        yield
+        return
+    with dask.config.set({_METHOD: "forkserver"}):
+        context = utils.get_mp_context()  # which has its own idea of what is imported
+        context.set_forkserver_preload(
+            ["distributed", "distributed.nanny", *(each for each in WARM if each in sys.modules)]
+        )
+        yield
 
 
 def _worker_pids(cluster: Any) -> set[int]:

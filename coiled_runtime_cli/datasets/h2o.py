@@ -28,7 +28,7 @@ _JOIN_BYTES = {"parquet": 30, "csv": 55}
 
 def _groupby_parameters(scale: Scale, *, suffix: str) -> Parameters:
     return {
-        "rows": scale.count(smoke=100_000, laptop=5_000_000, full=100_000_000),
+        "rows": scale.count(smoke=100_000, laptop=2_500_000, full=100_000_000),
         "groups": GROUPS,
         # text is in one file, as db-benchmark has it: to cut it is the reader's work
         "files": 1 if suffix == "csv" else scale.count(smoke=4, laptop=10, full=100),
@@ -90,7 +90,7 @@ def right_rows(rows: int) -> dict[str, int]:
 
 def _join_parameters(scale: Scale) -> Parameters:
     return {
-        "rows": scale.count(smoke=100_000, laptop=4_000_000, full=100_000_000),
+        "rows": scale.count(smoke=100_000, laptop=2_000_000, full=100_000_000),
         "files": scale.count(smoke=2, laptop=8, full=100),
     }
 

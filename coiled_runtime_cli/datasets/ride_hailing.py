@@ -26,7 +26,7 @@ _MONTH = 30 * 86_400_000_000
 
 def _parameters(scale: Scale) -> Parameters:
     return {
-        "rows": scale.count(smoke=60_000, laptop=4_000_000, full=400_000_000),
+        "rows": scale.count(smoke=60_000, laptop=2_000_000, full=400_000_000),
         "files": scale.count(smoke=4, laptop=16, full=1_000),
         "row_group_rows": scale.count(smoke=5_000, laptop=100_000, full=1_000_000),
     }

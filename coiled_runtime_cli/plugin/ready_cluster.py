@@ -27,9 +27,6 @@ _USED: set[str] = set()
 #: How many tests had failed when each cluster ran its last one, and how many workers that found.
 _LAST: dict[str, tuple[int, int]] = {}
 
-#: Modules that a worker imports with its first task; a fresh worker does so before the measured block.
-_WARM = ("numpy", "pandas", "pyarrow", "pyarrow.parquet", "dask.array", "dask.dataframe", "xarray", "zarr", "sklearn")
-
 
 def send_by_value() -> None:
     """Scheduler and workers need nothing of crt: what they are sent carries its code."""
@@ -189,6 +186,7 @@ def freshen(cluster: RunningCluster, client: Client, *, keep: bool = False) -> N
     race with workers that are still registering (distributed#7312).
     """
     from coiled_runtime_cli import clusters
+    from coiled_runtime_cli.clusters.local import WARM
     from coiled_runtime_cli.plugin import identity
     from coiled_runtime_cli.plugin.instruments import ANSWER_TIMEOUT
 
@@ -204,7 +202,7 @@ def freshen(cluster: RunningCluster, client: Client, *, keep: bool = False) -> N
         try:
             client.run(
                 identity.import_all,
-                [each for each in _WARM if each in sys.modules],
+                [each for each in WARM if each in sys.modules],
                 callback_timeout=2 * ANSWER_TIMEOUT,
             )
         except OSError:  # a worker of before the restart was still there when it was asked, and is gone

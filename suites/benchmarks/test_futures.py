@@ -31,7 +31,7 @@ def test_single_future(small_client, scale):
 )
 def test_large_map(small_client, scale, rootish):
     """Many trivial tasks, alone or below a few that they share."""
-    count = scale.count(smoke=2_000, laptop=20_000, full=100_000)
+    count = scale.count(smoke=2_000, laptop=10_000, full=100_000)
     shared = [] if rootish else small_client.map(lambda x: x, range(5), pure=False)
     futures = small_client.map(lambda x, *_: x + 1, range(count), *[[each] * count for each in shared], pure=False)
     assert sum(small_client.gather(futures)) == count * (count + 1) // 2
@@ -42,7 +42,7 @@ def test_large_map_first_work(small_client, scale):
     """How long until the first of many tasks has been done."""
     from distributed import as_completed
 
-    count = scale.count(smoke=2_000, laptop=20_000, full=100_000)
+    count = scale.count(smoke=2_000, laptop=10_000, full=100_000)
     futures = small_client.map(inc(), range(count), pure=False)
     first = next(iter(as_completed(futures)))
     assert 1 <= first.result() <= count

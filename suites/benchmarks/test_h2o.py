@@ -2,7 +2,7 @@
 
 The questions: https://github.com/h2oai/db-benchmark. Answers are checked against pandas, which reads the same files; at full
 scale the data are the published ones of 5 GB, and the number of groups is what is known of an answer. What other sizes the
-predecessor had are factors: ``--scale 2`` is its 0.5 GB, ``--scale 20`` its 5 GB.
+predecessor had are factors: ``--scale 4`` is its 0.5 GB, ``--scale 40`` its 5 GB.
 """
 
 from __future__ import annotations

@@ -94,9 +94,9 @@ def check_total(array):
 
 
 @by_part_and_method("test_tiles_to_rows")
-def test_tiles_to_rows(da, part, method, small_client, sizing):
-    """Square tiles become stripes, of one and a half times the memory."""
-    edge = sizing.square(sizing.data(1.5))
+def test_tiles_to_rows(da, part, method, small_client, sizing, scale):
+    """Square tiles become stripes, of one and a half times the memory (at laptop once)."""
+    edge = sizing.square(sizing.data(scale.pick(smoke=1.5, laptop=1, full=1.5)))
     check_total(new(da, (edge, edge), part).rechunk((-1, "auto")))
 
 

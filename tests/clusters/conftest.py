@@ -14,12 +14,19 @@ if TYPE_CHECKING:
 STAND_INS = Path(__file__).parent / "stand_ins"
 
 
+#: What multiprocessing keeps for as long as its parent lives.
+_KEPT = ("multiprocessing.resource_tracker", "multiprocessing.forkserver")
+
+
 def _working_children() -> list[psutil.Process]:
-    """Child processes, but for the one that multiprocessing keeps for as long as its parent lives."""
+    """Child processes, but for those that stay as long as their parent."""
     found = []
     for child in psutil.Process().children(recursive=True):
         try:
-            if child.status() != psutil.STATUS_ZOMBIE and "resource_tracker" not in " ".join(child.cmdline()):
+            command = " ".join(child.cmdline()[:4])
+            if child.status() != psutil.STATUS_ZOMBIE and not any(
+                f"from {each} import main" in command for each in _KEPT
+            ):
                 found.append(child)
         except psutil.NoSuchProcess:
             continue

@@ -5,17 +5,15 @@ import signal
 import subprocess
 import sys
 import textwrap
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import dask
+import psutil
 import pytest
 
 from coiled_runtime_cli import clusters
 from coiled_runtime_cli.clusters import ClusterSpec
 from coiled_runtime_cli.errors import ToolError, UsageError
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 pytestmark = pytest.mark.usefixtures("no_process_left")
 
@@ -80,6 +78,27 @@ def test_workers_that_do_not_come_are_counted() -> None:
         cluster._scale = lambda: None  # type: ignore[attr-defined]
         with pytest.raises(ToolError, match=r"1 of 3 workers came within 0\.2 s"):
             cluster.wait(client, 0.2)
+
+
+def test_workers_are_forked_from_a_process_that_has_imported_what_they_need_unless_another_way_is_configured(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def parent_and_settings() -> tuple[str, str | None, bool]:
+        command = " ".join(psutil.Process().parent().cmdline())
+        started_with = Path("/proc/self/environ").read_text()
+        return command, os.environ.get("OMP_NUM_THREADS"), "MALLOC_TRIM_THRESHOLD_=" in started_with
+
+    with clusters.start(local(), name="quick") as cluster, cluster.client() as client:
+        cluster.wait(client, 60)
+        ((command, threads, trims),) = client.run(parent_and_settings).values()
+    assert "multiprocessing.forkserver" in command
+    assert (threads, trims) == ("1", True)  # what Dask has a worker's environment say before it starts
+    monkeypatch.setenv("DASK_DISTRIBUTED__WORKER__MULTIPROCESSING_METHOD", "spawn")
+    with clusters.start(local(), name="spawned") as cluster, cluster.client() as client:
+        cluster.wait(client, 60)
+        ((command, threads, trims),) = client.run(parent_and_settings).values()
+    assert "multiprocessing.forkserver" not in command
+    assert (threads, trims) == ("1", True)
 
 
 def test_a_dead_scheduler_is_noticed_and_closed() -> None:
