@@ -34,10 +34,12 @@ _TEARDOWN, _GRACE = 60.0, 15.0
 _CLOSING = 40.0
 
 #: pytest, but without the current folder on the path: `import dask` must not find a folder of that name here.
-#: And with Ctrl-C in force, which a shell has background jobs ignore: it is how crt asks pytest to stop.
+#: And with Ctrl-C in force, which a shell has background jobs ignore: it is how crt asks pytest to stop. It ends without waiting
+#: for threads that a test has left, and without being aborted by those of a library that hold Python at that moment.
 _START = (
-    "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); "
-    "sys.path[:] = [p for p in sys.path if p]; import pytest; sys.exit(pytest.main())"
+    "import atexit, os, signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); "
+    "sys.path[:] = [p for p in sys.path if p]; import pytest; code = int(pytest.main()); "
+    "atexit._run_exitfuncs(); sys.stdout.flush(); sys.stderr.flush(); os._exit(code)"
 )
 _PLUGIN = "coiled_runtime_cli.plugin"
 

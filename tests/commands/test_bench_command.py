@@ -301,6 +301,16 @@ def test_a_worker_of_xdist_that_dies_costs_the_test_that_it_ran(crt):
     assert crt.rows() == [("test_1", "passed"), ("test_2", "crashed"), ("test_3", "passed"), ("test_4", "passed")]
 
 
+def test_a_thread_that_a_test_has_left_does_not_hold_the_session(crt):
+    crt.suite(
+        "test_left.py",
+        "import threading, time\ndef test_a(): threading.Thread(target=time.sleep, args=(600,)).start()\n",
+    )
+    done = crt.run("bench", "--suite", "left")
+    assert done.returncode == 0, done.stderr
+    assert crt.rows() == [("test_a", "passed")]
+
+
 @pytest.mark.parametrize("signal_", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupt_keeps_the_rows_ends_every_process_and_is_exit_code_130(crt, signal_):
     crt.suite("test_long.py", "import time\ndef test_a(): ...\ndef test_b(): time.sleep(600)\ndef test_c(): ...\n")
