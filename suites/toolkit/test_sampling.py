@@ -19,7 +19,7 @@ def test_graph(alternate, record_metric, benchmark_time, scale):
     from coiled_runtime_cli.plugin.instruments import tasks as durations
     from coiled_runtime_cli.plugin.recorder import RunDraft
 
-    tasks, triples = scale.count(smoke=500, laptop=10_000, full=10_000), scale.count(smoke=2, laptop=7, full=11)
+    tasks, triples = scale.count(smoke=500, laptop=2_000, full=10_000), scale.count(smoke=2, laptop=7, full=11)
 
     add = dask.delayed(operator.add)  # by name: a function of ours would be sent along with each task
 
