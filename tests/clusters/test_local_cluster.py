@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+import time
 from pathlib import Path
 
 import dask
@@ -68,6 +69,10 @@ def test_wait_brings_back_the_size_that_a_test_changed() -> None:
         cluster.wait(client, 60)
         assert len(client.ncores()) == 1
         cluster.cluster.scale(0)  # type: ignore[attr-defined]
+        deadline = time.monotonic() + 60
+        while client.ncores():  # one that is about to go is one of those that are waited for
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
         cluster.wait(client, 60)
         assert len(client.ncores()) == 1
 
