@@ -8,6 +8,14 @@ from pathlib import Path
 
 import pytest
 
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
+
+
+def run(code, *arguments):
+    command = [sys.executable, "-c", code, *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=50, env=ENVIRONMENT)
+
+
 #: A command that has made a temporary folder, says where, and works on.
 WORKING = """
 import sys, tempfile, threading
@@ -30,7 +38,7 @@ def test_a_signal_ends_a_command_tidied_up_and_without_a_traceback(number):
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])},
+        env=ENVIRONMENT,
     )
     folder = Path(process.stdout.readline().strip())
     assert folder.is_dir()
@@ -63,19 +71,13 @@ __main__.main()
 
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
 def test_an_interrupt_that_comes_while_garbage_is_collected_is_not_lost(name):
-    done = subprocess.run(
-        [sys.executable, "-c", DEAF, name],
-        capture_output=True,
-        text=True,
-        timeout=50,
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])},
-    )
+    done = run(DEAF, name)
     assert (done.returncode, done.stdout, done.stderr) == (130, "goes on\n", "")
 
 
 #: A command whose thread is somewhere in a library, and which has promised something for the end.
 THREADED = """
-import atexit, sys, threading, time
+import atexit, threading, time
 from coiled_runtime_cli import __main__, cli
 
 def run(arguments):
@@ -90,11 +92,5 @@ __main__.main()
 
 
 def test_no_thread_is_waited_for_when_all_is_done():
-    done = subprocess.run(
-        [sys.executable, "-c", THREADED],
-        capture_output=True,
-        text=True,
-        timeout=50,
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])},
-    )
-    assert (done.returncode, done.stderr) == (3, "")
+    done = run(THREADED)
+    assert (done.returncode, done.stdout, done.stderr) == (3, "kept\n", "")

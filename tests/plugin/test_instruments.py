@@ -172,6 +172,17 @@ def test_the_client_marker_starts_a_cluster_for_one_test_with_its_plugin_and_fil
     assert run.peak_memory > 0
 
 
+#: A process that runs this first has nothing of crt.
+WITHOUT_CRT = """
+import sys
+class Blocked:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] == "coiled_runtime_cli":
+            raise ModuleNotFoundError(name)
+sys.meta_path.insert(0, Blocked())
+"""
+
+
 def test_instruments_need_nothing_of_crt_on_scheduler_and_workers():
     check = """
 import sys
@@ -189,13 +200,7 @@ functions = [
 sys.stdout.write("\\n".join(dumps(each).hex() for each in functions))
 """
     written = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True).stdout
-    read = """
-import sys
-class Blocked:
-    def find_spec(self, name, path=None, target=None):
-        if name.split(".")[0] == "coiled_runtime_cli":
-            raise ImportError(name)
-sys.meta_path.insert(0, Blocked())
+    read = f"""{WITHOUT_CRT}
 import pickle
 for line in sys.stdin.read().split():
     function = pickle.loads(bytes.fromhex(line))
@@ -239,16 +244,14 @@ if __name__ == "__main__":
         server.wait(30)
 
 
+def at(address):
+    """The settings of a cluster that runs already."""
+    return {"": {"kind": "address", "name": address, "options": {"address": address}}}
+
+
 def test_a_cluster_that_has_nothing_of_crt_is_measured(measured, tmp_path):
-    blocked = """
-class Blocked:
-    def find_spec(self, name, path=None, target=None):
-        if name.split(".")[0] == "coiled_runtime_cli":
-            raise ModuleNotFoundError(name)
-sys.meta_path.insert(0, Blocked())
-"""
-    with elsewhere(tmp_path, blocked) as address:
-        measured.settings["clusters"] = {"": {"kind": "address", "name": address, "options": {"address": address}}}
+    with elsewhere(tmp_path, WITHOUT_CRT) as address:
+        measured.settings["clusters"] = at(address)
         measured.write("test_x.py", "def test_x(small_client): assert small_client.submit(sum, [1]).result() == 1\n")
         run = measured.run("test_x.py").runs["test_x"]
     assert (run.outcome, run.failure) == ("passed", None)
@@ -263,7 +266,7 @@ def test_a_scheduler_that_runs_other_code_fails_the_run_loudly(measured, tmp_pat
         package.mkdir(parents=True)
         (package / "__init__.py").write_text(f"__version__ = {version!r}\n")
     with elsewhere(folder, "import measured_package", PYTHONPATH=str(folder / "theirs")) as address:
-        measured.settings["clusters"] = {"": {"kind": "address", "name": address, "options": {"address": address}}}
+        measured.settings["clusters"] = at(address)
         measured.write("test_code.py", "import measured_package\ndef test_x(small_client): ...\n")
         run = measured.run("test_code.py", environment={"PYTHONPATH": str(folder / "mine")}).runs["test_x"]
     assert run.outcome == "error"
