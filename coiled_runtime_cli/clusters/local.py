@@ -76,7 +76,7 @@ def _quick_workers() -> Iterator[None]:
     import dask
     from distributed import utils
 
-    chosen = dask.config.get(_METHOD.partition(".")[2], None, config=dask.config.collect().get("distributed", {}))
+    chosen = dask.config.get(_METHOD, None, config=dask.config.collect())  # files and environment, no defaults
     known = "forkserver" in multiprocessing.get_all_start_methods() and hasattr(utils, "get_mp_context")
     if chosen is not None or not known:
         yield
