@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
+import ctypes
+import gc
+import sys
+import threading
+from contextlib import contextmanager, suppress
+
 import pytest
+
+MEMORY_INTERVAL = 0.05  # s
 
 
 @pytest.fixture(scope="session")
@@ -60,3 +68,70 @@ def rows_of():
 def mean_of_values(request):
     """What the numbers of ``new_array`` are on average: below 1, and every second of the compressible ones is 0."""
     return {"uncompressible": 0.5, "compressible": 0.25}[request.node.callspec.params["new_array"]]
+
+
+# Measuring what runs in this process
+
+
+@pytest.fixture
+def measured(benchmark_time, test_run_benchmark):
+    """``with measured():`` stores the time of the block, and the memory of this process and of those that it started."""
+
+    @contextmanager
+    def block():
+        if test_run_benchmark is None:
+            yield
+            return
+        with own_memory(test_run_benchmark), benchmark_time():
+            yield
+
+    return block
+
+
+@contextmanager
+def own_memory(draft):
+    """Average and largest resident memory (bytes) while the block runs, as workers of Dask are measured.
+
+    Tests of a session share this process: what earlier ones hold no more is given back first.
+    """
+    import psutil
+
+    give_back()
+    myself = psutil.Process()
+    processes = [myself, *myself.children(recursive=True)]
+    samples = [resident(processes)]
+    ended = threading.Event()
+
+    def sample():
+        while not ended.wait(MEMORY_INTERVAL):
+            samples.append(resident(processes))
+
+    sampler = threading.Thread(target=sample, daemon=True)
+    sampler.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        sampler.join()
+        samples.append(resident(processes))
+        draft.average_memory = sum(samples) / len(samples)
+        draft.peak_memory = max(samples)
+
+
+def give_back():
+    """Return memory that nothing uses to the system, as far as allocators can."""
+    gc.collect()
+    if "pyarrow" in sys.modules:
+        sys.modules["pyarrow"].default_memory_pool().release_unused()
+    with suppress(OSError, AttributeError):  # the C library of Linux alone has it
+        ctypes.CDLL(None).malloc_trim(0)
+
+
+def resident(processes):
+    import psutil
+
+    total = 0
+    for each in processes:
+        with suppress(psutil.NoSuchProcess):
+            total += each.memory_info().rss
+    return float(total)

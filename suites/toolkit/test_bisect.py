@@ -70,12 +70,12 @@ def workshop(project, tmp_path, scale):
     made.close()
 
 
-def test_switch(workshop, record_metric, benchmark_time, scale):
+def test_switch(workshop, record_metric, measured, scale):
     """Another commit of a package of pure Python, made importable: budget 0.1 s."""
     ready, _, names = workshop
     took = []
     ready(0)
-    with benchmark_time():
+    with measured():
         for step in range(scale.count(smoke=3, laptop=60, full=60)):
             number = 37 * (step + 1) % len(names)
             began = time.perf_counter()
@@ -86,7 +86,7 @@ def test_switch(workshop, record_metric, benchmark_time, scale):
     record_metric("slowest_switch", max(took), unit="s")
 
 
-def test_switch_beside_installing(workshop, alternate, tmp_path, record_metric, record_ratio, benchmark_time, scale):
+def test_switch_beside_installing(workshop, alternate, tmp_path, record_metric, record_ratio, measured, scale):
     """The same by `uv pip install`, by a fresh environment of uv, and by pip, in turn."""
     uv = shutil.which("uv") or shutil.which("uv", path=str(Path(sys.executable).parent))
     if uv is None:
@@ -128,7 +128,7 @@ def test_switch_beside_installing(workshop, alternate, tmp_path, record_metric, 
     }
     arms["uv"]()  # fetches what builds it
     rounds = scale.count(smoke=1, laptop=5, full=9)
-    with benchmark_time():
+    with measured():
         found = alternate(arms, rounds)
     for name, values in found.items():
         record_metric(f"switch_by_{name}", statistics.median(values), unit="s")
@@ -151,13 +151,13 @@ def test_command(project, crt, record_cost, record_metric, scale):
     record_metric("elapsed_per_run", cost.elapsed / runs, unit="s")
 
 
-def test_search(record_metric, benchmark_time, scale):
+def test_search(record_metric, measured, scale):
     """Simulated searches of 128 commits, noise 5 %, one change of 20 %: budgets 99 % right, 20 runs at the median."""
     pytest.importorskip("numpy")
     from coiled_runtime_cli.bisect.simulation import Cell, trial
 
     cell = Cell(128, noise=0.05, effect=0.2)
-    with benchmark_time():
+    with measured():
         trials = [trial(cell, 100_000 + number) for number in range(scale.count(smoke=5, laptop=100, full=500))]
     record_metric("right", statistics.mean(each.right for each in trials), unit="ratio", better="higher")
     record_metric("runs", statistics.median(each.runs - each.verifying for each in trials), unit="runs")

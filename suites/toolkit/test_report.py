@@ -154,7 +154,7 @@ QUIET = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-
 QUIET += ["--disable-background-networking", "--disable-component-update", "--disable-sync"]
 
 
-def test_first_paint(history_of, shape_of, crt, record_metric, benchmark_time, scale):
+def test_first_paint(history_of, shape_of, crt, record_metric, measured, scale):
     """The index and the page of a benchmark with 12 traces in a browser, from the disk: budgets 1 s, and no request at all."""
     playwright = pytest.importorskip(
         "playwright.sync_api", reason="a browser is driven by playwright: pip install playwright"
@@ -187,7 +187,7 @@ def test_first_paint(history_of, shape_of, crt, record_metric, benchmark_time, s
         visit(browser, page, DRAWN)  # the program itself comes from the disk once
         visits = scale.count(smoke=1, laptop=5, full=9)
         painted = [visit(browser, index, PAINTED) for _ in range(visits)]
-        with benchmark_time():
+        with measured():
             drawn = [visit(browser, page, DRAWN) for _ in range(visits)]
         browser.close()
     record_metric("first_paint", statistics.median(painted) / 1000, unit="s")

@@ -8,7 +8,7 @@ import statistics
 import pytest
 
 
-def test_graph(alternate, record_metric, benchmark_time, scale):
+def test_graph(alternate, record_metric, measured, scale):
     """Two layers of tasks and a sum, with memory, tasks and scheduler measured and without; off against off is the control."""
     record = pytest.importorskip("coiled_runtime_cli.core.record")
     import dask
@@ -48,7 +48,7 @@ def test_graph(alternate, record_metric, benchmark_time, scale):
             "off": lambda: seconds(client, on=False),
             "off again": lambda: seconds(client, on=False),
         }
-        with benchmark_time():
+        with measured():
             found = alternate(arms, triples)
     record_metric("time_of_the_graph", statistics.median(found["off"]), unit="s")
     for name, contender in (("on", "on"), ("control", "off again")):

@@ -7,16 +7,11 @@ itself, the check is one of plausibility.
 
 from __future__ import annotations
 
-import ctypes
-import gc
 import glob
 import gzip
 import importlib.util
 import json
 import math
-import sys
-import threading
-from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -42,7 +37,6 @@ ROWS = {
 }  # fmt: skip
 #: Money differs by cents, other numbers by a millionth: sums of floats depend on their order.
 ABSOLUTE, RELATIVE = 1e-2, 1e-6
-MEMORY_INTERVAL = 0.05  # s
 
 
 @dataclass(frozen=True)
@@ -277,70 +271,3 @@ def missing(value):
 def plausible(found, query):
     assert len(found) == ROWS.get(query, len(found)) > 0
     assert all(len(row) == COLUMNS[query] for row in found)
-
-
-# Measuring what runs in this process
-
-
-@pytest.fixture
-def measured(benchmark_time, test_run_benchmark):
-    """``with measured():`` stores the time of the block, and the memory of this process and of those that it started."""
-
-    @contextmanager
-    def block():
-        if test_run_benchmark is None:
-            yield
-            return
-        with own_memory(test_run_benchmark), benchmark_time():
-            yield
-
-    return block
-
-
-@contextmanager
-def own_memory(draft):
-    """Average and largest resident memory (bytes) while the block runs, as workers of Dask are measured.
-
-    Tests of a session share this process: what earlier ones hold no more is given back first.
-    """
-    import psutil
-
-    give_back()
-    myself = psutil.Process()
-    processes = [myself, *myself.children(recursive=True)]
-    samples = [resident(processes)]
-    ended = threading.Event()
-
-    def sample():
-        while not ended.wait(MEMORY_INTERVAL):
-            samples.append(resident(processes))
-
-    sampler = threading.Thread(target=sample, daemon=True)
-    sampler.start()
-    try:
-        yield
-    finally:
-        ended.set()
-        sampler.join()
-        samples.append(resident(processes))
-        draft.average_memory = sum(samples) / len(samples)
-        draft.peak_memory = max(samples)
-
-
-def give_back():
-    """Return memory that nothing uses to the system, as far as allocators can."""
-    gc.collect()
-    if "pyarrow" in sys.modules:
-        sys.modules["pyarrow"].default_memory_pool().release_unused()
-    with suppress(OSError, AttributeError):  # the C library of Linux alone has it
-        ctypes.CDLL(None).malloc_trim(0)
-
-
-def resident(processes):
-    import psutil
-
-    total = 0
-    for each in processes:
-        with suppress(psutil.NoSuchProcess):
-            total += each.memory_info().rss
-    return float(total)
