@@ -181,9 +181,9 @@ BUDGETS = [
     Budget(
         "`crt report`, 250 series of 365 runs",
         "test_build_beside_asv_publish",
-        "a third of `asv publish`",
-        lambda row: f"{row.metrics['ratio_to_asv']:.2f} of it",
-        lambda row: row.metrics["ratio_to_asv"] <= 1 / 3,
+        "a third of the processor time of `asv publish`",
+        lambda row: f"{row.metrics['processor_ratio_to_asv']:.2f} of it ({seconds(row.metrics['processor_time'])})",
+        lambda row: row.metrics["processor_ratio_to_asv"] <= 1 / 3,
     ),
     Budget(
         "first paint of the index, from the disk",

@@ -297,12 +297,12 @@ def _partitions(block: Sequence[_Prepared]) -> list[list[int]]:
         np.cumsum(each.points**2, out=squares[row, 1 : n + 1])
     best[:, 0] = -penalties
     origin = np.zeros((rows, longest + 1), np.int32)
-    scratch = np.empty((rows, longest + 1))
+    scratch = np.empty(rows * (longest + 1))
     inverse = 1.0 / np.arange(longest + 1, 0, -1)  # 1 / (t - s) for s = 0, 1, ... is its tail
     every = np.arange(rows)
     for t in range(least, longest + 1):
         stop = t - least + 1
-        gap = scratch[:, :stop]
+        gap = scratch[: rows * stop].reshape(rows, stop)  # without gaps between rows argmin copies nothing
         np.subtract(sums[:, t, None], sums[:, :stop], out=gap)
         np.multiply(gap, gap, out=gap)
         np.multiply(gap, inverse[longest + 1 - t : longest + 1 - t + stop], out=gap)
