@@ -103,7 +103,7 @@ def asv_project(tmp_path, repository):
 def test_build_beside_asv_publish(
     asv_project, history, shape_of, alternate, run, crt, peer, record_cost, record_metric, record_ratio, scale
 ):
-    """As many tests with a run a day, drawn by `crt report` and by `asv publish` in turn: budget a third of its processor time."""
+    """As many tests with a run a day, by `crt report` and by `asv publish` in turn: budget a third of its processor time."""
     asv = peer(ASV)
     tests, days = scale.count(smoke=20, laptop=250, full=250), scale.count(smoke=30, laptop=365, full=365)
     project, ours = asv_project(tests, days), history(shape_of(tests, days))
