@@ -19,6 +19,7 @@ import numpy as np
 from coiled_runtime_cli.core import changepoint, detect, forge
 from coiled_runtime_cli.core.grouping import rows_by_series, series_of
 from coiled_runtime_cli.core.history import NO_TIME, uuid_text
+from coiled_runtime_cli.core.matching import NEAR, matched
 from coiled_runtime_cli.core.record import OUTCOMES
 from coiled_runtime_cli.core.series import EXPERIMENTS
 from coiled_runtime_cli.core.shape import KINDS as SHAPES
@@ -26,7 +27,7 @@ from coiled_runtime_cli.core.shape import find_shape_change
 from coiled_runtime_cli.core.suspicion import suspicion
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -35,6 +36,9 @@ if TYPE_CHECKING:
     from coiled_runtime_cli.core.shape import ShapeChange
     from coiled_runtime_cli.core.suspicion import Suspicion
 
+    #: A change of a history: its series, metric and kind, and the index of its first run in the series.
+    _Place = tuple[SeriesKey, str, str, int]
+
 #: Ways a level changes; the other findings are of SHAPES.
 LEVELS = ("regression", "improvement")
 
@@ -42,9 +46,6 @@ _PASSED = OUTCOMES.index("passed")
 
 #: How far (microseconds) from its true place noise may move a change: a run or two of a nightly history.
 _BLUR = 3 * 86_400_000_000 // 2
-
-#: Runs by which a change may move as more of them come, and still be the same one.
-_NEAR = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,19 +157,14 @@ def find(
     ]
     candidates += [(each, each.shape, each.shape.p_value) for each in series if each.shape is not None]
     sure = detect.q_values([p_value for _, _, p_value in candidates], tested)
-    teller = _Teller(history, known, min_effect, threshold)
+    suspicions = [suspicion(each.values, each.changes, min_effect=min_effect) for each in series]
+    teller = _Teller(history, _remembered(history, series, suspicions, known), min_effect, threshold)
     findings = [
         teller.change(each, what, q) if isinstance(what, int) else teller.shape(each, what, q)
         for (each, what, _), q in zip(candidates, sure, strict=True)
         if q <= rate
     ]
-    told = {each.id for each in findings}
-    for each in series:
-        off = suspicion(each.values, each.changes, min_effect=min_effect)
-        if off is not None:
-            suspect = teller.suspect(each, off)
-            if suspect.id not in told:
-                findings.append(suspect)
+    findings += [teller.suspect(each, off) for each, off in zip(series, suspicions, strict=True) if off is not None]
     kept = [each for each in findings if since is None or each.first_bad.start >= since]
     return Detected(findings=tuple(_by_cause(kept)), searched=len(series), short=short)
 
@@ -182,7 +178,8 @@ def search(
 ) -> tuple[list[Searched], int]:
     """Every metric of every series that is long enough, with its changes; and how many were too short.
 
-    Runs of ``experiments`` (labels that begin with AB_) are left out unless asked for: their environments change on purpose.
+    Runs of ``experiments`` (labels that begin with one of EXPERIMENTS: arms of an A/B, probes of a bisection) are left out unless
+    asked for: their environments change on purpose.
     """
     runs = history.runs
     keys, of = series_of(history)
@@ -232,19 +229,65 @@ def search_values(
         places += [shape.index + each.index for each in alone[2 * number + 1]]
         if shape.kind == "variance":
             places.append(shape.index)
-        found[place] = tuple(each for each in found[place] if any(abs(each.index - one) <= _NEAR for one in places))
+        found[place] = tuple(each for each in found[place] if any(abs(each.index - one) <= NEAR for one in places))
     return list(zip(found, shapes, strict=True))
 
 
+def _remembered(
+    history: History, series: Sequence[Searched], suspicions: Sequence[Suspicion | None], known: Sequence[Known]
+) -> dict[_Place, Known]:
+    """The known finding that each change, shape and suspect is, one to one.
+
+    It is the one of the same first bad run, or else the nearest that is no more than a few runs away.
+    """
+    by_kind: dict[tuple[SeriesKey, str, str], dict[str, Known]] = {}
+    for one in known:
+        by_kind.setdefault((one.key, one.metric, one.kind), {}).setdefault(one.first_bad, one)
+    remembered = {}
+    for each, off in zip(series, suspicions, strict=True):
+        for kind, indexes in _indexes(each, off).items():
+            told = by_kind.get((each.key, each.metric.key, kind), {})
+            number_of = {first_bad: number for number, first_bad in enumerate(told)}
+            uuids = [uuid_text(history.runs.uuid[each.rows[index]]) for index in indexes]
+            moments = [round(one.since.timestamp() * 1e6) for one in told.values()]
+            pairs = matched(
+                indexes,
+                np.searchsorted(history.runs.start[each.rows], moments).tolist(),
+                sure={number: number_of[uuid] for number, uuid in enumerate(uuids) if uuid in number_of},
+            )
+            there = list(told.values())
+            for number, other in pairs.items():
+                remembered[each.key, each.metric.key, kind, indexes[number]] = there[other]
+    return remembered
+
+
+def _indexes(series: Searched, off: Suspicion | None) -> dict[str, list[int]]:
+    """Where something begins in a series, by its kind."""
+    found = [(_level(series, each.ratio), each.index) for each in series.changes]
+    if series.shape is not None:
+        found.append((series.shape.kind, series.shape.index))
+    if off is not None:
+        found.append((_level(series, off.ratio), off.index))
+    indexes: dict[str, list[int]] = {}
+    for kind, index in found:
+        indexes.setdefault(kind, []).append(index)
+    return indexes
+
+
+def _level(series: Searched, ratio: float) -> str:
+    return LEVELS[0] if (ratio > 1) == (series.metric.better != "higher") else LEVELS[1]
+
+
 class _Teller:
-    def __init__(self, history: History, known: Sequence[Known], min_effect: float, threshold: float) -> None:
+    def __init__(
+        self, history: History, remembered: Mapping[_Place, Known], min_effect: float, threshold: float
+    ) -> None:
         self._history = history
+        self._remembered = remembered
+        self._given = {each.id for each in remembered.values()}
         self._min_effect = min_effect
         self._threshold = threshold
         self._diffs: dict[tuple[int, int], tuple[Moved, ...]] = {}
-        self._known: dict[tuple[SeriesKey, str, str], list[Known]] = {}
-        for each in known:
-            self._known.setdefault((each.key, each.metric, each.kind), []).append(each)
 
     def change(self, series: Searched, index: int, q: float) -> Finding:
         changes = series.changes
@@ -258,7 +301,7 @@ class _Teller:
             min_effect=self._min_effect,
             threshold=self._threshold,
         )
-        told = self._told(series, self._kind(series, change.ratio), change.previous, change.index, state)
+        told = self._told(series, _level(series, change.ratio), change.previous, change.index, state)
         return replace(
             told,
             before=change.before,
@@ -272,7 +315,7 @@ class _Teller:
         )
 
     def suspect(self, series: Searched, off: Suspicion) -> Finding:
-        told = self._told(series, self._kind(series, off.ratio), off.previous, off.index, "suspect")
+        told = self._told(series, _level(series, off.ratio), off.previous, off.index, "suspect")
         p_value = 2 * NormalDist().cdf(-abs(off.errors))
         return replace(told, before=off.before, after=off.after, ratio=off.ratio, p_value=p_value)
 
@@ -281,21 +324,17 @@ class _Teller:
         ratio = shape.after / shape.before if shape.before > 0 else math.inf
         return replace(told, before=shape.before, after=shape.after, ratio=ratio, p_value=shape.p_value, q=q)
 
-    @staticmethod
-    def _kind(series: Searched, ratio: float) -> str:
-        return LEVELS[0] if (ratio > 1) == (series.metric.better != "higher") else LEVELS[1]
-
     def _told(self, series: Searched, kind: str, previous: int, index: int, state: str) -> Finding:
         """The finding with all that does not depend on its size."""
         good, bad = int(series.rows[previous]), int(series.rows[index])
         first_bad = self._run(bad)
-        same = self._remembered(self._known.get((series.key, series.metric.key, kind), ()), series.rows, index)
+        same = self._remembered.get((series.key, series.metric.key, kind, index))
         if same is not None and same.accepted and state != "fixed":
             state = "accepted"
         elif same is not None and same.verdict is not None and state == "suspect":
             state = same.verdict
         return Finding(
-            id=same.id if same is not None else _id(series.key, series.metric.key, kind, first_bad.uuid),
+            id=same.id if same is not None else self._new_id(series, kind, first_bad.uuid),
             key=series.key,
             metric=series.metric,
             kind=kind,
@@ -317,16 +356,10 @@ class _Teller:
         runs = self._history.runs
         return RunAt(uuid_text(runs.uuid[row]), datetime.fromtimestamp(int(runs.start[row]) / 1e6, timezone.utc))
 
-    def _remembered(self, known: Sequence[Known], rows: NDArray[np.int64], index: int) -> Known | None:
-        """The known finding that this change is: the nearest one that is no more than a few runs away."""
-        best: tuple[int, Known] | None = None
-        for each in known:
-            moment = round(each.since.timestamp() * 1e6)
-            place = int(np.searchsorted(self._history.runs.start[rows], moment))
-            away = abs(place - index)
-            if away <= _NEAR and (best is None or away < best[0]):
-                best = away, each
-        return None if best is None else best[1]
+    def _new_id(self, series: Searched, kind: str, first_bad: str) -> str:
+        identity = _id(series.key, series.metric.key, kind, first_bad)
+        # a change that began at this run when it was first told of, and has moved on since, keeps its id
+        return _id(series.key, series.metric.key, kind, identity) if identity in self._given else identity
 
     def _moved(self, good: int, bad: int) -> tuple[Moved, ...]:
         runs, history = self._history.runs, self._history

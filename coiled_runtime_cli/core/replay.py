@@ -15,6 +15,7 @@ import numpy as np
 
 from coiled_runtime_cli.core.changepoint import find_changes
 from coiled_runtime_cli.core.detect import ALERT, HELD
+from coiled_runtime_cli.core.matching import matched
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -24,9 +25,6 @@ if TYPE_CHECKING:
     from coiled_runtime_cli.core.changepoint import Change
 
     Floats = NDArray[np.float64]
-
-#: Runs by which a change may move as more of them come, and still be the one that was told before.
-NEAR = 8
 
 #: Runs that a search looks back over: what is older has been told. And those at their beginning that may be the rest of a
 #: level, or of a burst, that the window has cut.
@@ -94,13 +92,14 @@ def replay(
         parts = [series[number][start:runs] for number in chosen]
         found = find_changes(parts, min_effect=min_effect, p_value=max(thresholds[0], _SEARCHED))
         for number, changes in zip(chosen, found, strict=True):
+            before = _told_before(known[number], [(start + each.index, each.ratio > 1) for each in changes])
             for place, change in enumerate(changes):
                 index, up = start + change.index, change.ratio > 1
                 if start and change.index < _EDGE:
                     continue
                 if runs - index < HELD and place == len(changes) - 1:
                     continue
-                same = next((each for each in known[number] if abs(index - each.index) <= NEAR and up == each.up), None)
+                same = before.get(place)
                 if same is None and change.p_value > thresholds[0]:
                     continue
                 if same is None:
@@ -116,6 +115,17 @@ def replay(
         if tell is not None:
             tell(runs - first + 1, longest + 1 - first)
     return alerts
+
+
+def _told_before(known: Sequence[_Known], found: Sequence[tuple[int, bool]]) -> dict[int, _Known]:
+    """The known ones among the changes found, by their number. A change is the index of its first run, and whether it is up."""
+    before = {}
+    for up in (True, False):
+        there = [each for each in known if each.up == up]
+        numbers = [number for number, change in enumerate(found) if change[1] == up]
+        pairs = matched([found[number][0] for number in numbers], [each.index for each in there])
+        before.update({numbers[one]: there[other] for one, other in pairs.items()})
+    return before
 
 
 def without_changes(values: Floats, changes: Sequence[Change], random: np.random.Generator) -> Floats:

@@ -41,7 +41,10 @@ _CLIP = 4.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Suspicion:
-    """``before`` and ``after`` are geometric means, in the unit of the values; ``errors`` is how far off, in standard errors."""
+    """``before`` is the geometric mean of the level, ``after`` the median of the runs that look off, in the unit of the values.
+
+    ``errors`` is how far off they are, in standard errors.
+    """
 
     index: int  # of the first run that looks off
     previous: int  # of the last one before it

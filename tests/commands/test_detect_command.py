@@ -109,6 +109,30 @@ def test_an_accepted_change_is_reported_no_more_and_a_new_one_is(inside: Any) ->
     assert inside.rows("select reason from finding where accepted is not null") == [("checks its answer now",)] * 2
 
 
+def test_a_second_step_within_days_of_an_accepted_one_is_a_suspect_and_then_a_regression(inside: Any) -> None:
+    grow(inside, 0, STEP + 7)
+    (first,) = detect(inside, "--metric", "duration", "--fail-on", "regression", code=1)["regressions"]
+    assert inside.run("detect", "accept", first["id"], "--reason", "checks its answer now").returncode == 0
+    assert detect(inside, "--metric", "duration", "--fail-on", "regression")["regressions"] == []
+
+    def step_again(first: int, last: int) -> None:
+        engine = open_database(str(Path(inside.folder) / "benchmark.db"))
+        for number in range(first, last):
+            effects = {"same": 1.0, "slower": 1.5, "faster": 0.8, "rate": 1.0}
+            ingest(engine, histories.session("upstream", number, effects, version=f"2026.{number}.0"))
+        engine.dispose()
+
+    step_again(STEP + 7, STEP + 10)
+    told = detect(inside, "--metric", "duration", "--fail-on", "regression")
+    (suspect,) = [each for each in told["suspects"] if each["benchmark"].endswith("slower")]
+    assert suspect["id"] != first["id"]
+    step_again(STEP + 10, STEP + 17)
+    (second,) = detect(inside, "--metric", "duration", "--fail-on", "regression", code=1)["regressions"]
+    assert second["id"] != first["id"]
+    states = {each["id"]: each["state"] for each in detect(inside, "--metric", "duration", "--all")["regressions"]}
+    assert states == {first["id"]: "accepted", second["id"]: "confirmed"}
+
+
 def test_a_finding_keeps_its_id_as_the_history_grows(inside: Any) -> None:
     seen: dict[tuple[str, str], set[str]] = {}
     for last in (30, 33, 36, 45, 60):

@@ -18,6 +18,13 @@ def test_each_change_is_told_of_once_when_it_has_held():
     assert all(each.delay == HELD for each in alerts)
 
 
+def test_a_second_step_within_a_few_runs_of_the_first_is_told_of_too():
+    random = np.random.default_rng(6)
+    values = np.concatenate([steps(random, 10), steps(random, 12, runs=7), steps(random, 15)])
+    alerts = replay([values], first=30)
+    assert [(each.index, each.ratio > 1) for each in alerts] == [(60, True), (67, True)]
+
+
 def test_what_is_known_at_first_is_no_alert():
     random = np.random.default_rng(2)
     assert replay([steps(random, 10, 12)], first=80) == []
