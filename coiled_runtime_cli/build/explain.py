@@ -27,7 +27,7 @@ _LINES = 12
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One pin that could be changed, and the constraint that the rest leaves room for."""
+    """One pin that could be changed, and the version that the rest leaves room for."""
 
     pin: Pin
     version: str

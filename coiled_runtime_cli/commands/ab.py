@@ -186,7 +186,7 @@ def _named(given: Sequence[str]) -> dict[str, list[str]]:
 
 def _pins(recipe: Path) -> list[str]:
     """The pins of a recipe, as pip has them."""
-    from coiled_runtime_cli import config
+    from coiled_runtime_cli import config, console
     from coiled_runtime_cli.build.render import recipe_file, render
     from coiled_runtime_cli.core.pins import to_pypi
     from coiled_runtime_cli.errors import UsageError
@@ -194,7 +194,11 @@ def _pins(recipe: Path) -> list[str]:
     read = render(recipe_file(recipe), config.environment()).recipe
     if read is None:
         raise UsageError(f"{recipe} needs conda-build to be read", hint="name the requirements: --arm NAME=REQUIREMENT")
-    return to_pypi(read.depends)[0]
+    requirements, left = to_pypi(read.depends)
+    missing = [str(each) for each in left if each.name != "python"]
+    if missing:
+        console.note(f"{recipe}: the arm goes without what pip cannot have: {', '.join(missing)}")
+    return requirements
 
 
 class _Run:

@@ -127,7 +127,7 @@ def build(
         platforms=tuple(platform or ()),
         pythons=tuple(python or ()),
         pip=wheel or env == ["requirements"],
-        conda=builder != "rattler-build",
+        conda=builder != "rattler-build" and not (wheel or env),
         format_=format_,
     )
     if render:
@@ -198,7 +198,9 @@ def _checked(job: Job, built: Built, folder: Path, *, every: bool) -> tuple[Foun
     found = checking.Found()
     made, recipe = built.artifacts[0], job.rendered.recipe
     if recipe is None or len(built.artifacts) > 1:
-        found.checks.append(Check("solve", NOT_VERIFIED, "only conda-build can read this recipe"))
+        several = f"the recipe makes {len(built.artifacts)} packages, and one can be checked"
+        why = "only conda-build can read this recipe" if recipe is None else several
+        found.checks.append(Check("solve", NOT_VERIFIED, why))
         return found, None
     platforms = job.platforms or (() if every else (this_platform(),))
     try:

@@ -17,7 +17,7 @@ def write_files(job: Job, *, wheel: bool, kinds: Sequence[str], lock: bool, repl
     from coiled_runtime_cli.core.quantity import bytes_text
 
     recipe = job.rendered.recipe
-    assert recipe is not None  # only conda-build's own builds go without
+    assert recipe is not None  # only packages of conda-build's go without
     folder = job.folder or Path("dist")
     folder.mkdir(parents=True, exist_ok=True)
     made: list[tuple[str, Path, list[str]]] = []

@@ -52,7 +52,10 @@ def read_job(
     conda: bool = False,
     format_: str = "table",
 ) -> Job:
-    """Read what was asked for, and render the recipe. Raises UsageError; RemoteError for nightly versions."""
+    """Read what was asked for, and render the recipe. Raises UsageError; RemoteError for nightly versions.
+
+    ``pip``: for pip alone. ``conda``: conda-build may read the recipe instead, where nothing else can.
+    """
     from datetime import datetime, timezone
 
     from coiled_runtime_cli import config, console, locations
@@ -83,7 +86,7 @@ def read_job(
             where = nightly_channel or configured.nightly_channel or nights.CHANNEL
             versions = {**_nightly_versions(where), **versions}
             channels, named = (where, *channels), (where, *named)
-    rendered = _rendered(file, environ, suffix, versions, conda=conda and not pip)
+    rendered = _rendered(file, environ, suffix, versions, conda=conda)
     for name in ("platform", "python"):
         _check_names(name, platforms if name == "platform" else pythons)
     return Job(

@@ -124,6 +124,10 @@ def _refuse_nothing(found: Contrast, arms: Sequence[Selection]) -> None:
             "(scale, cluster, Python, host)",
             hint="--across host, say, compares them all the same; crt diff RUN1 RUN2 says what sets two runs apart",
         )
+    if found.incomparable:
+        raise ToolError(
+            f"{arms[0].text} and {arms[1].text} have no values above 0 of the same test", hint="--metric names others"
+        )
     raise ToolError(
         f"{arms[0].text} and {arms[1].text} have no test in common", hint="measure the same tests on both sides"
     )

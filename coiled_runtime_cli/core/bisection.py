@@ -91,7 +91,7 @@ class Bisection:
     effect: Effect | None = None
     builds: int = 0
     definition: dict[str, Any] = dataclasses.field(default_factory=dict)  # what was asked for, to go on with it
-    verdicts: tuple[Verdict, ...] = ()  # of other changes in the range, after the first one
+    verdicts: tuple[Verdict, ...] = ()  # of each search of the range, in their order
     spent: float = 0.0  # s, of all attempts
     message: str | None = None  # what a person should know of the answer: a budget that ended, a step that was skipped
 

@@ -47,10 +47,13 @@ def effect_text(effect: Effect | None) -> str:
 
 
 def percent(probability: float | None) -> str:
-    if probability is None:
+    """``93.2 %``, closer to certainty with two decimals; nothing where it is unknown, or no number."""
+    if probability is None or not math.isfinite(probability):
         return ""
     if probability > 0.9999:
         return "> 99.99 %"
+    if 0 < probability < 0.001:
+        return "< 0.1 %"
     return f"{100 * probability:.2f} %" if probability > 0.99 else f"{100 * probability:.1f} %"
 
 

@@ -41,12 +41,16 @@ class Paired:
 class Contrast:
     """``paired`` has the worst first; ``alone`` are the benchmarks that only one side has, ``elsewhere`` those that both have,
     but in no circumstances that agree; ``shared`` counts the runs that both selections have.
+
+    ``incomparable`` are benchmark and metric of those that both have measured, but with no two values to compare: one side has
+    none above 0, or they never have one in the same block.
     """
 
     paired: tuple[Paired, ...]
     failures: tuple[tuple[SeriesKey, compare.FailureFinding], ...]
     alone: tuple[tuple[str, ...], tuple[str, ...]]
     elsewhere: tuple[str, ...]
+    incomparable: tuple[tuple[str, str], ...]
     shared: int
 
 
@@ -69,23 +73,11 @@ def contrast(
     ``smallest`` is the smallest effect of interest and ``rate`` the false discovery rate: see :func:`compare.verdicts`.
     """
     both = baseline & contender
-    keys, of = series_of(history, labels=False)
-    if across:
-        alike: dict[SeriesKey, int] = {}
-        nothing: dict[str, Any] = dict.fromkeys(across)
-        blind = [replace(each, **nothing) for each in keys]
-        of = np.array([alike.setdefault(each, len(alike)) for each in blind], np.int64)[of]
-        keys = list(alike)
-    arms = [
-        {
-            keys[number]: rows
-            for number, rows in rows_by_series(of, np.flatnonzero(each & ~both & ~history.runs.profiled)).items()
-        }
-        for each in (baseline, contender)
-    ]
+    arms = _arms(history, (baseline & ~both, contender & ~both), across)
     common = [key for key in arms[0] if key in arms[1]]
     pairs: list[tuple[SeriesKey, HistoryMetric, compare.Comparison]] = []
     failed = []
+    incomparable = set()
     for key in common:
         rows = [arm[key] for arm in arms]
         attempts = [_attempts(history, each) for each in rows]
@@ -94,15 +86,11 @@ def contrast(
             failed.append((key, finding))
         passed = [each[history.runs.outcome[each] == _PASSED] for each in rows]
         for metric in metrics:
-            values = [history.runs.values[metric.key][each] for each in passed]
-            known = [each[np.isfinite(each)].tolist() for each in values]
-            if not known[0] or not known[1]:
-                continue
-            if in_blocks:
-                blocks = [_by_block(history, each, value) for each, value in zip(passed, values, strict=True)]
-                pairs.append((key, metric, compare.comparison_in_blocks(*blocks, confidence=confidence)))
-            else:
-                pairs.append((key, metric, compare.comparison(known[0], known[1], confidence=confidence)))
+            compared = _compared(history, passed, metric, confidence=confidence, in_blocks=in_blocks)
+            if compared is not None and compared.ratio is not None:
+                pairs.append((key, metric, compared))
+            elif compared is not None:
+                incomparable.add((key.benchmark, metric.key))
     words = compare.verdicts(
         [each for _, _, each in pairs], better=[metric.better for _, metric, _ in pairs], smallest=smallest, rate=rate
     )
@@ -119,8 +107,48 @@ def contrast(
         ),
         alone=(tuple(sorted(names[0] - names[1])), tuple(sorted(names[1] - names[0]))),
         elsewhere=tuple(sorted((names[0] & names[1]) - met)),
+        incomparable=tuple(sorted(incomparable)),
         shared=int(both.sum()),
     )
+
+
+def _arms(
+    history: History, masks: Sequence[NDArray[np.bool_]], across: Collection[str]
+) -> list[dict[SeriesKey, NDArray[np.int64]]]:
+    """The runs of each side (rows of the history) by their circumstances, but for those that may differ."""
+    keys, of = series_of(history, labels=False)
+    if across:
+        alike: dict[SeriesKey, int] = {}
+        nothing: dict[str, Any] = dict.fromkeys(across)
+        blind = [replace(each, **nothing) for each in keys]
+        of = np.array([alike.setdefault(each, len(alike)) for each in blind], np.int64)[of]
+        keys = list(alike)
+    return [
+        {
+            keys[number]: rows
+            for number, rows in rows_by_series(of, np.flatnonzero(each & ~history.runs.profiled)).items()
+        }
+        for each in masks
+    ]
+
+
+def _compared(
+    history: History,
+    passed: Sequence[NDArray[np.int64]],
+    metric: HistoryMetric,
+    *,
+    confidence: float,
+    in_blocks: bool,
+) -> compare.Comparison | None:
+    """The passed runs of both sides compared; None where one of them has not measured the metric."""
+    values = [history.runs.values[metric.key][each] for each in passed]
+    known = [each[np.isfinite(each)].tolist() for each in values]
+    if not known[0] or not known[1]:
+        return None
+    if in_blocks:
+        blocks = [_by_block(history, each, value) for each, value in zip(passed, values, strict=True)]
+        return compare.comparison_in_blocks(*blocks, confidence=confidence)
+    return compare.comparison(known[0], known[1], confidence=confidence)
 
 
 def _worst_first(each: Paired) -> tuple[int, float, str, str]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from coiled_runtime_cli.core.mention import code, link
 from coiled_runtime_cli.core.quantity import counted, interval_text, number_text, ratio_text, seconds_text
+from coiled_runtime_cli.core.series import short_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -102,7 +103,8 @@ def _headline(compared: Sequence[_Compared], arm: Mapping[str, Any]) -> str:
         return ", ".join(said) + "."
     overall = _mapping(whole, "overall")
     low, high = (_number(overall.get(each), "overall", missing=True) for each in ("low", "high"))
-    interval = "" if low is None or high is None else f" ({ratio_text(low)} to {ratio_text(high)})"
+    told = interval_text(low, high)
+    interval = f" ({told})" if told else ""
     return f"{', '.join(said)}. Overall {ratio_text(_sure(overall.get('ratio'), 'overall'))}{interval}, the geometric mean."
 
 
@@ -115,7 +117,7 @@ def _table(rows: Sequence[_Compared]) -> str:
         interval = interval_text(each.low, each.high)
         shown = seconds_text if each.metric == "duration" else number_text
         cells = (
-            code(each.benchmark.partition("::")[2] or each.benchmark),
+            code(short_name(each.benchmark)),
             code(each.metric),
             shown(each.before),
             shown(each.after),

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from coiled_runtime_cli.core.compare import overall
 from coiled_runtime_cli.core.contrast import circumstances
 from coiled_runtime_cli.core.quantity import counted, interval_text, ratio_text, value_text
+from coiled_runtime_cli.core.series import short_name
 from coiled_runtime_cli.core.table import Column, Table
 
 if TYPE_CHECKING:
@@ -89,7 +90,7 @@ def contrast_table(
     ]
     rows, styles = [], []
     for each in found.paired:
-        row = [each.key.benchmark.partition("::")[2] or each.key.benchmark, *([each.metric.key] if several else [])]
+        row = [short_name(each.key.benchmark), *([each.metric.key] if several else [])]
         row += [told[each.key]] if any(told.values()) else []
         rows.append((*row, *_cells(each)))
         plain: list[str | None] = [None] * (len(row) + 7)
@@ -104,16 +105,11 @@ def _cells(each: Paired) -> tuple[str, ...]:
     assert compared.before is not None
     assert compared.after is not None
     assert compared.ratio is not None
-    interval = (
-        ""
-        if compared.low is None or compared.high is None
-        else f"{ratio_text(compared.low)} to {ratio_text(compared.high)}"
-    )
     return (
         value_text(compared.before, unit, scale),
         value_text(compared.after, unit, scale),
         ratio_text(compared.ratio),
-        interval,
+        interval_text(compared.low, compared.high),
         _WORDS[each.verdict.word],
         f"{compared.n[0]}, {compared.n[1]}",
         "" if compared.detectable is None else _seen_text(compared.detectable),
@@ -152,6 +148,9 @@ def contrast_notes(found: Contrast, names: tuple[str, str]) -> Iterator[Note]:
             yield Note(f"only {arm} has {_enumerated(alone)}")
     if found.elsewhere:
         yield Note(f"never run in the same circumstances on both sides: {_enumerated(found.elsewhere)}")
+    if found.incomparable:
+        told = _enumerated([f"{benchmark} ({metric})" for benchmark, metric in found.incomparable])
+        yield Note(f"not compared, without values above 0 on both sides, or in no block on both: {told}")
     if found.shared:
         yield Note(f"{found.shared:,} runs are on both sides, and count for neither")
 
@@ -163,6 +162,8 @@ def _enumerated(names: Sequence[str]) -> str:
 
 def contrast_document(found: Contrast, whole: Mapping[str, Interval | None]) -> dict[str, Any]:
     """The contrast as JSON has it."""
+    compared = {each.key.benchmark for each in found.paired}
+    never = {benchmark for benchmark, _ in found.incomparable} - compared
     return {
         "comparisons": [_document(each) for each in found.paired],
         "overall": _interval(next(iter(whole.values()), None)),
@@ -179,7 +180,7 @@ def contrast_document(found: Contrast, whole: Mapping[str, Interval | None]) -> 
         ],
         "only_baseline": list(found.alone[0]),
         "only_contender": list(found.alone[1]),
-        "not_comparable": list(found.elsewhere),
+        "not_comparable": sorted({*found.elsewhere, *never}),
     }
 
 

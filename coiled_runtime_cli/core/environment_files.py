@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from coiled_runtime_cli.core.pins import to_pep440, to_pypi
+from coiled_runtime_cli.core.pins import TO_PYPI, to_pep440, to_pypi
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -45,17 +46,21 @@ def pip_requirements(recipe: Recipe, instead: Mapping[str, str] | None = None) -
 
 
 def _requirements(recipe: Recipe, instead: Mapping[str, str] | None) -> tuple[list[str], list[Pin]]:
-    requirements, left = to_pypi(recipe.depends)
+    instead = instead or {}
+    # what is replaced may be pinned as it likes
+    depends = [
+        replace(each, constraint="", build="") if TO_PYPI.get(each.name, each.name) in instead else each
+        for each in recipe.depends
+    ]
+    requirements, left = to_pypi(depends)
     by_name = {re.split(r"[^A-Za-z0-9_.-]", each, maxsplit=1)[0]: each for each in requirements}
-    return [(instead or {}).get(name, each) for name, each in by_name.items()], left
+    return [instead.get(name, each) for name, each in by_name.items()], left
 
 
 def requires_python(recipe: Recipe) -> str | None:
-    """The Pythons as packages of PyPI say it; None where the recipe does not."""
+    """The Pythons as packages of PyPI say it; None where the recipe does not, or says what they cannot."""
     constraint = next((each.constraint for each in recipe.depends if each.name == "python"), "")
-    if not constraint or "|" in constraint:
-        return None
-    return to_pep440(constraint)
+    return to_pep440(constraint) or None
 
 
 def pixi_manifest(recipe: Recipe, channels: Sequence[str], platforms: Sequence[str]) -> str:
@@ -82,7 +87,11 @@ def python_project(recipe: Recipe, instead: Mapping[str, str] | None = None) -> 
     """A ``pyproject.toml`` whose wheel has no code and requires the pins. ``instead`` are requirements by name."""
     requirements, left = _requirements(recipe, instead)
     about = dict(recipe.about)
-    notes = "".join(f"- {each}\n" for each in left if each.name != "python")
+    python = requires_python(recipe)
+    # that of Python is said as Requires-Python
+    notes = "".join(
+        f"- {each}\n" for each in left if each.name != "python" or each.build or (each.constraint and python is None)
+    )
     summary = about.get("summary", "")
     readme = f"{summary}\n" + (f"\nLeft out, as conda's own:\n\n{notes}" if notes else "")
     lines = [
@@ -98,7 +107,7 @@ def python_project(recipe: Recipe, instead: Mapping[str, str] | None = None) -> 
     ]
     if about.get("license"):
         lines.append(f"license = {json.dumps(about['license'])}")
-    if python := requires_python(recipe):
+    if python:
         lines.append(f"requires-python = {json.dumps(python)}")
     lines += ["dependencies = [", *(f"  {json.dumps(each)}," for each in requirements), "]"]
     if about.get("home"):

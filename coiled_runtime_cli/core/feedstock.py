@@ -129,9 +129,8 @@ def _with_more(text: str, after: Sequence[str], pins_: Sequence[Pin]) -> str:
 
 def _place(text: str, name: str) -> tuple[int, int]:
     """Where the line of a requirement to run begins and ends."""
-    below = re.search(r"^[ \t]+run:[ \t]*\n", text, re.MULTILINE)
     line = re.compile(rf"^[ \t]*-\s+{re.escape(name)}(?![\w.-])[^\n]*$", re.MULTILINE | re.IGNORECASE)
-    found = line.search(text, below.end()) if below is not None else None
+    found = line.search(text, *pins.run_list(text))
     if found is None:
         raise FeedstockError(f"its requirement {name} is not where it should be")
     return found.span()

@@ -9,6 +9,7 @@ from coiled_runtime_cli.core.contrast import circumstances
 from coiled_runtime_cli.core.findings import LEVELS
 from coiled_runtime_cli.core.quantity import interval_text, ratio_text
 from coiled_runtime_cli.core.replay import STEPS
+from coiled_runtime_cli.core.series import short_name
 from coiled_runtime_cli.core.table import Column, Table
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ def findings_table(shown: Sequence[Finding], *, reported: Collection[str] = ()) 
             (
                 str(each.cause),
                 each.id,
-                each.key.benchmark.partition("::")[2] or each.key.benchmark,
+                short_name(each.key.benchmark),
                 *([told[each.key]] if any(told.values()) else []),
                 each.metric.key,
                 change_text(each),
@@ -74,7 +75,7 @@ def findings_table(shown: Sequence[Finding], *, reported: Collection[str] = ()) 
 
 
 def change_text(each: Finding) -> str:
-    """By how much: 1.20x of a level; of a shape what it is, with the spreads or shares before and after."""
+    """By how much: ``+20 %`` of a level; of a shape what it is, with the spreads or shares before and after."""
     if each.kind in LEVELS:
         return ratio_text(each.ratio)
     if each.kind == "bimodal":

@@ -9,6 +9,7 @@ from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.version import InvalidVersion, Version
 
 from coiled_runtime_cli.core.pins import CONDA_ONLY, TO_PYPI
+from coiled_runtime_cli.core.series import short_name
 from coiled_runtime_cli.core.table import Column, Table
 
 if TYPE_CHECKING:
@@ -135,7 +136,7 @@ def regressions_of(findings: Iterable[Finding]) -> dict[tuple[str, str], tuple[s
     for each in findings:
         if each.kind != "regression" or each.state not in {"new", "confirmed"}:
             continue
-        name = each.key.benchmark.partition("::")[2] or each.key.benchmark
+        name = short_name(each.key.benchmark)
         for moved in each.moved:
             if moved.after is not None:
                 found.setdefault((moved.name.lower(), moved.after), []).append(

@@ -24,13 +24,13 @@ def series_of(history: History, *, labels: bool = True) -> tuple[list[SeriesKey]
     runs = history.runs
     if not len(runs):
         return [], np.zeros(0, np.int64)
-    sessions, session_of = _codes(
+    sessions, session_of = codes(
         (each.label if labels else None, each.scale, each.host_fingerprint) for each in history.sessions
     )
     # index -1 of a run takes the last entry, which stands for none
-    clusters, cluster_of = _codes([*((each.spec_id, each.kind) for each in history.clusters), (None, None)])
-    pythons, python_of = _codes([*(each.python for each in history.environments), None])
-    benchmarks, benchmark_of = _codes((each.id, each.epoch) for each in history.benchmarks)
+    clusters, cluster_of = codes([*((each.spec_id, each.kind) for each in history.clusters), (None, None)])
+    pythons, python_of = codes([*(each.python for each in history.environments), None])
+    benchmarks, benchmark_of = codes((each.id, each.epoch) for each in history.benchmarks)
     mixed = benchmark_of[runs.benchmark]
     for things, of, column in (
         (sessions, session_of, runs.session),
@@ -72,7 +72,7 @@ def rows_by_series(of: NDArray[np.int64], rows: NDArray[np.int64]) -> dict[int, 
     return {int(of[part[0]]): part for part in np.split(rows[order], edges)}
 
 
-def _codes(things: Iterable[Hashable]) -> tuple[list[Any], NDArray[np.int64]]:
+def codes(things: Iterable[Hashable]) -> tuple[list[Any], NDArray[np.int64]]:
     """The distinct things in the order met, and for each thing its index among them."""
     known: dict[Hashable, int] = {}
     of = np.array([known.setdefault(each, len(known)) for each in things], np.int64)

@@ -20,7 +20,7 @@ from coiled_runtime_cli.core.findings import Known
 from coiled_runtime_cli.core.findings_table import change_text, change_with_interval, is_open
 from coiled_runtime_cli.core.mention import bare, code, link, title
 from coiled_runtime_cli.core.quantity import counted, value_text
-from coiled_runtime_cli.core.series import SeriesKey
+from coiled_runtime_cli.core.series import SeriesKey, short_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -156,7 +156,7 @@ def remembered(body: str) -> Memory | None:
             id=marks[-1], state=str(found["state"]), title=str(found["title"]), held=found.get("held"), members=members
         )
         fit = all(_ID.fullmatch(each.id) and each.moment.tzinfo for each in members)
-    except (ValueError, TypeError, KeyError, zlib.error):
+    except (ValueError, TypeError, KeyError, RecursionError, zlib.error):
         return None
     return memory if fit and members and (memory.held is None or isinstance(memory.held, int)) else None
 
@@ -421,12 +421,12 @@ def _with_memory(body: str, memory: Memory) -> str:
 
 
 def _name(each: Finding) -> str:
-    return code(each.key.benchmark.partition("::")[2] or each.key.benchmark)
+    return code(short_name(each.key.benchmark))
 
 
 def _title(members: Sequence[Finding]) -> str:
     first = members[0]
-    name = title(first.key.benchmark.partition("::")[2] or first.key.benchmark, longest=120)
+    name = title(short_name(first.key.benchmark), longest=120)
     rest = f", and {counted(len(members) - 1, 'finding')} more" if len(members) > 1 else ""
     return f"{name}: {title(first.metric.key, longest=40)} {change_text(first)} since {first.first_bad.start:%Y-%m-%d}{rest}"
 

@@ -10,6 +10,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from packaging.specifiers import SpecifierSet
 from packaging.version import Version
 
 from coiled_runtime_cli.core.nearest import unknown
@@ -161,27 +162,32 @@ def differences(before: Iterable[str], after: Iterable[str]) -> list[str]:
 
 
 def to_pypi(pins: Sequence[Pin]) -> tuple[list[str], list[Pin]]:
-    """Requirements of pip for those that PyPI has, and the pins that only conda has."""
+    """Requirements of pip for those that PyPI has, and the pins that are conda's own: by their name, build or constraint."""
     requirements, left = [], []
     for each in pins:
-        if each.name in CONDA_ONLY:
+        constraint = to_pep440(each.constraint)
+        if each.name in CONDA_ONLY or each.build or constraint is None:
             left.append(each)
-            continue
-        name = TO_PYPI.get(each.name, each.name)
-        requirements.append(name + to_pep440(each.constraint))
+        else:
+            requirements.append(TO_PYPI.get(each.name, each.name) + constraint)
     return requirements, left
 
 
-def to_pep440(constraint: str) -> str:
-    """As pip writes it: conda's ``1.2.*`` is ``==1.2.*`` there."""
-    return re.sub(r"(^|,)(?=\d)", r"\1==", constraint)
+def to_pep440(constraint: str) -> str | None:
+    """As pip writes it: conda's ``1.2.*`` is ``==1.2.*`` there. None where pip has no such thing: it knows no ``>=1|<0.5``."""
+    text = re.sub(r"(^|,)(?=\d)", r"\1==", constraint)
+    try:
+        SpecifierSet(text)
+    except ValueError:  # an InvalidSpecifier is one, and a number of thousands of digits
+        return None
+    return text
 
 
 # --- the text of a recipe
 
 
 def version_line(text: str, name: str) -> re.Match[str]:
-    """Where a recipe says the version of a package: in its variable, or in its requirement. Raises PinError.
+    """Where a recipe says the version of a package: in its variable, or in its requirement to run. Raises PinError.
 
     The match has the groups ``before``, ``version`` and ``after``.
     """
@@ -194,7 +200,7 @@ def version_line(text: str, name: str) -> re.Match[str]:
         rf"^(?P<before>\s*-\s+{re.escape(name)}\s*==?\s*)(?P<version>\d[^\s#,]*)(?P<after>[^\n]*)$",
         re.MULTILINE | re.IGNORECASE,
     )
-    found = variable.search(text) or requirement.search(text)
+    found = variable.search(text) or requirement.search(text, *run_list(text))
     if found is None:
         raise PinError(f"the recipe has no exact pin of {name}")
     return found
@@ -220,33 +226,36 @@ def with_pin(text: str, name: str, value: str) -> str:
         raise PinError(f"{value!r} is no version and no constraint")
     pin = r"(?P<pin>(?:[ \t]*[=<>!~][^#\n]*?|[ \t]+[^#\s][^#\n]*?)?)(?P<after>[ \t]*(?:#[^\n]*)?)$"
     line = re.compile(rf"^(?P<before>\s*-\s+{re.escape(name)}){pin}", re.MULTILINE | re.IGNORECASE)
-    found = _among_requirements(line, text)
+    found = line.search(text, *run_list(text))
     if found is None:
         raise PinError(unknown("package", name, names(text)))
     start, end = found.span("pin")
     return f"{text[:start]} {value}{text[end:]}"
 
 
-def _among_requirements(line: re.Pattern[str], text: str) -> re.Match[str] | None:
-    """The first match below ``run:``: elsewhere (imports that are tested, say) a name is no pin."""
-    below = re.search(r"^\s+run:\s*$", text, re.MULTILINE)
-    return line.search(text, below.end()) if below is not None else None
+def run_list(text: str) -> tuple[int, int]:
+    """Where a recipe's requirements to run begin and end: elsewhere (imports that are tested, say) a name is no pin.
+
+    Nothing, at the end of the text, where it has none.
+    """
+    below = re.search(r"^[ \t]+run:[ \t]*\n", text, re.MULTILINE)
+    if below is None:
+        return len(text), len(text)
+    place = end = below.end()
+    for line in text[place:].splitlines(keepends=True):
+        place += len(line)
+        if re.match(r"\s+-\s", line):
+            end = place
+        elif line.strip() and not line.lstrip().startswith(("#", "{%")):
+            break
+    return below.end(), end
 
 
 def names(text: str) -> list[str]:
     """The packages that a recipe's text requires to run, in its order."""
-    below = re.search(r"^(?P<indent>[ \t]+)run:[ \t]*\n", text, re.MULTILINE)
-    if below is None:
-        return []
-    found = []
-    for line in text[below.end() :].splitlines():
-        if not line.strip() or line.lstrip().startswith(("#", "{%")):
-            continue
-        item = re.match(r"\s+-\s+([A-Za-z0-9_][\w.-]*)", line)
-        if item is None:
-            break
-        found.append(item[1].lower())
-    return found
+    start, end = run_list(text)
+    found = re.findall(r"^[ \t]+-[ \t]+([A-Za-z0-9_][\w.-]*)", text[start:end], re.MULTILINE)
+    return [each.lower() for each in found]
 
 
 def package_version(text: str) -> re.Match[str]:

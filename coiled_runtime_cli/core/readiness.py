@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from coiled_runtime_cli.core.freshness import on_pypi
 from coiled_runtime_cli.core.record import OUTCOMES
+from coiled_runtime_cli.core.series import short_name
 from coiled_runtime_cli.core.verdict import FAILED, NOT_VERIFIED, VERIFIED, Check
 
 if TYPE_CHECKING:
@@ -30,9 +31,7 @@ def suites_green(history: History, label: str, pins: Sequence[Pin]) -> Check:
     ran = {name: row for name, row in newest.items() if OUTCOMES[runs.outcome[row]] != "skipped"}
     if not ran:
         return Check("suites", NOT_VERIFIED, f"no run of the label {label}")
-    failed = sorted(
-        name.partition("::")[2] or name for name, row in ran.items() if OUTCOMES[runs.outcome[row]] != "passed"
-    )
+    failed = sorted(short_name(name) for name, row in ran.items() if OUTCOMES[runs.outcome[row]] != "passed")
     if failed:
         return Check("suites", FAILED, f"{len(failed)} of {len(ran)} failed: {_few(failed)}")
     other = _other_versions(history, {int(runs.environment[row]) for row in ran.values()}, pins)
@@ -61,7 +60,7 @@ def nothing_slower(findings: Sequence[Finding], searched: int, label: str) -> Ch
     """Whether no regression of a label is open."""
     found = sorted(
         {
-            f"{each.key.benchmark.partition('::')[2] or each.key.benchmark} {each.metric.key} x{each.ratio:.3g}"
+            f"{short_name(each.key.benchmark)} {each.metric.key} x{each.ratio:.3g}"
             for each in findings
             if each.kind == "regression" and each.state in {"new", "confirmed"} and each.key.label == label
         }

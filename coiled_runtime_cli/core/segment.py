@@ -31,6 +31,9 @@ PREFIX = "segments/v1/"
 #: Bytes that a segment may have, compressed and not: a session of 150 runs has 30 kB and 200 kB.
 MOST_PACKED, MOST = 64 * 2**20, 512 * 2**20
 
+#: No column of any database holds an integer of more bits.
+_MOST_BITS = 64
+
 _NAME = re.compile(
     r"segments/v1/(?P<day>\d{4}-\d{2}-\d{2}|unknown)/(?P<session>[A-Za-z0-9_][A-Za-z0-9_-]{0,79})-(?P<hash>[0-9a-f]{16})\.jsonl\.gz"
 )
@@ -53,7 +56,7 @@ class NewerSegmentError(SegmentError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Segment:
-    """``session`` is its row; ``tables`` the rows of what belongs to it, as JSON values; ``started`` is ISO 8601 in UTC."""
+    """``session`` is its row; ``tables`` the rows of what belongs to it, as JSON values."""
 
     revision: str
     session: Row
@@ -114,6 +117,7 @@ def from_bytes(raw: bytes) -> Segment:
         )
         counts = {table: len(rows) for table, rows in segment.tables.items()}
         same = spelling(_header(segment, counts)) == lines[0]
+        _check_rows(segment)
     except SegmentError:
         raise
     except (KeyError, TypeError, IndexError, ValueError, RecursionError) as error:
@@ -174,11 +178,31 @@ def number(value: float | None) -> float | str | None:
 
 def from_number(value: Any) -> float | None:
     """Raises SegmentError on what :func:`number` did not make."""
-    if value is None or (isinstance(value, (int, float)) and not isinstance(value, bool)):
-        return value
-    if value in ("NaN", "Infinity", "-Infinity"):
-        return float(value)
+    if value is None:
+        return None
+    if (isinstance(value, (int, float)) and not isinstance(value, bool)) or value in ("NaN", "Infinity", "-Infinity"):
+        try:
+            return float(value)
+        except OverflowError as error:
+            raise SegmentError("a number of it is too large") from error
     raise SegmentError(f"{value!r} is no number")
+
+
+def metrics_of(run: Row) -> Sequence[Sequence[Any]]:
+    """What a run has recorded: of each metric its natural key, then its value. Raises SegmentError where that is no such list."""
+    metrics = run.get("metrics", [])
+    if not isinstance(metrics, list) or not all(isinstance(each, list) and each for each in metrics):
+        raise SegmentError("the metrics of a run of it are no list")
+    names = set()
+    for *natural, value in metrics:
+        if not all(isinstance(each, str) for each in natural):
+            raise SegmentError("a metric of it is none")
+        if from_number(value) is None:
+            raise SegmentError("a metric of it has no value")
+        names.add(tuple(natural))
+    if len(names) != len(metrics):
+        raise SegmentError("a run of it has a metric two times")
+    return metrics
 
 
 def row_hash(row: Row) -> str:
@@ -222,6 +246,19 @@ def _with_id(session: Any) -> dict[str, Any]:
     if not isinstance(session, dict) or not isinstance(session.get("id"), str):
         raise SegmentError("its session has no id")
     return session
+
+
+def _check_rows(segment: Segment) -> None:
+    """Raise SegmentError on rows that no database takes, of whatever schema it is."""
+    for row in itertools.chain([segment.session], *segment.tables.values()):
+        if any(isinstance(value, int) and value.bit_length() > _MOST_BITS for value in row.values()):
+            raise SegmentError("a number of it is too large")
+    for run in segment.tables.get("run", ()):
+        metrics_of(run)
+    sources = {row.get("hash") for row in segment.tables.get("source", ())}
+    for benchmark in segment.tables.get("benchmark", ()):
+        if benchmark.get("source_hash") is not None and benchmark["source_hash"] not in sources:
+            raise SegmentError("it lacks the source of a benchmark")
 
 
 def _tables(counts: Any, lines: Sequence[str]) -> dict[str, tuple[dict[str, Any], ...]]:

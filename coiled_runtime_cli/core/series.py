@@ -61,6 +61,11 @@ def series_key(
     )
 
 
+def short_name(benchmark: str) -> str:
+    """``test_sum[small]`` of ``benchmarks/test_array.py::test_sum[small]``; an id that names no file as it is."""
+    return benchmark.partition("::")[2] or benchmark
+
+
 def python_minor(version: str | None) -> str | None:
     """``3.11`` of ``3.11.7.final.0``."""
     return None if version is None else ".".join(version.split(".")[:2])

@@ -13,6 +13,10 @@ sys.path.insert(0, str(Path(__file__).parent))
 from channels import HERE
 from recipes import put_recipe
 
+from coiled_runtime_cli.core.environment_files import pip_requirements
+from coiled_runtime_cli.core.pins import parse
+from coiled_runtime_cli.core.recipe import Recipe
+
 
 def test_a_wheel_requires_the_pins_by_their_names_on_pypi(inside):
     put_recipe(
@@ -32,6 +36,37 @@ def test_a_wheel_requires_the_pins_by_their_names_on_pypi(inside):
     assert "Requires-Python: <3.14,>=3.11" in metadata
     assert "openssl >3.0" in metadata  # named as what only conda has
     assert "left out, as conda's own: openssl >3.0" in inside.run("build", "--wheel").stderr
+
+
+def test_what_pip_cannot_say_is_named_and_left_out(inside):
+    pins = ("zarr >=2.16|>=3", "pyarrow ==26.0 *cuda*")
+    lines = "".join(f"    - {each}\n" for each in pins)
+    put_recipe(
+        inside,
+        python=">=3.11,<3.13|>=3.14",
+        **{"    - distributed ==2026.8.0\n": f"    - distributed ==2026.8.0\n{lines}"},
+    )
+    done = inside.run("build", "--wheel", "--env", "requirements", "--format", "json")
+    assert done.returncode == 0, done.stderr
+    made, _ = json.loads(done.stdout)["artifacts"]
+    assert sorted(made["depends"]) == ["dask==2026.8.0", "distributed==2026.8.0"]
+    with zipfile.ZipFile(inside.folder / made["path"]) as archive:
+        name = next(each for each in archive.namelist() if each.endswith("METADATA"))
+        metadata = archive.read(name).decode()
+    assert "Requires-Python" not in metadata
+    requirements = (inside.folder / "dist" / "requirements.txt").read_text().splitlines()
+    assert [each for each in requirements if not each.startswith("#")] == ["dask==2026.8.0", "distributed==2026.8.0"]
+    for pin in (*pins, "python >=3.11,<3.13|>=3.14"):
+        assert f"- {pin}" in metadata
+        assert f"# left out, as conda's own: {pin}" in requirements
+    told = inside.run("build", "--wheel").stderr
+    assert all(pin in told for pin in pins)
+
+
+def test_a_pin_that_is_replaced_is_required_though_pip_could_not_say_it():
+    recipe = Recipe("a", "1", 0, None, (parse("dask-core ==2026.8.0 py_0"), parse("zarr >=2|<1")))
+    lines = pip_requirements(recipe, {"dask": "dask @ git+https://example.org/dask"}).splitlines()
+    assert lines[1:] == ["# left out, as conda's own: zarr >=2|<1", "dask @ git+https://example.org/dask"]
 
 
 def test_the_wheel_installs(inside, tmp_path):

@@ -94,6 +94,16 @@ def test_nightly_versions_can_be_asked_of_conda(tmp_path):
         nightly.newest_by_conda(conda, "dask/label/dev")
 
 
+@pytest.mark.parametrize("flags", [["--env", "conda"], ["--env", "pixi", "--env", "requirements"], ["--wheel"]])
+def test_files_of_a_recipe_that_only_conda_build_can_read_are_refused(with_conda_build, flags):
+    crt = with_conda_build
+    put_recipe(crt, **{"    - openssl >3.0  # any of them\n": "    - pywin32  # [win]\n"})
+    done = crt.run("build", *flags)
+    assert done.returncode == 2, done.stderr
+    assert "holds on some platforms only (- pywin32  # [win]): it needs conda-build" in done.stderr
+    assert not (crt.folder / "dist").exists()
+
+
 def both(crt):
     """The same recipe through both builders."""
     for builder in ("conda-build", "rattler-build"):

@@ -182,6 +182,27 @@ def test_what_cannot_be_compared_is_said(inside: Any) -> None:
     assert "only branch has" in done.stderr
 
 
+def test_a_test_without_values_above_zero_on_one_side_is_named_and_not_compared(inside: Any) -> None:
+    engine = open_database(str(Path(inside.folder) / "benchmark.db"))
+    for number in range(3):
+        for label, rates in (("main", {"zero": 0.0, "some": 2.0}), ("branch", {"zero": 2.0, "some": 2.0})):
+            ingest(engine, histories.session(label, number, dict.fromkeys(rates, 1.0), version="1", throughput=rates))
+    engine.dispose()
+    for form in ("table", "json", "markdown", "csv", "github"):
+        done = inside.run("compare", "main", "branch", "--metric", "throughput", "--format", form)
+        assert done.returncode == 0, done.stderr
+        assert "test_some" in done.stdout
+        assert ("test_zero (throughput)" in done.stderr) == (form != "json")
+    told = inside.json("compare", "main", "branch", "--metric", "throughput", "--format", "json")
+    assert verdicts(told) == {"some": "same"}
+    assert told["not_comparable"] == ["benchmarks/test_x.py::test_zero"]
+    told = inside.json(
+        "compare", "main", "branch", "--metric", "throughput", "--metric", "duration", "--format", "json"
+    )
+    assert len(told["comparisons"]) == 3
+    assert told["not_comparable"] == []  # its duration is
+
+
 def test_every_form_has_every_row(history: Any) -> None:
     done = history.run("compare", "main", "branch", "--format", "csv")
     cells = list(csv.reader(io.StringIO(done.stdout)))

@@ -124,6 +124,14 @@ def test_a_memory_that_would_unpack_without_end_is_none():
     assert issues.remembered(f"<!-- crt:finding aaaa -->\n<!-- crt:memory {bomb} -->") is None
 
 
+def test_a_memory_that_nests_without_end_is_none():
+    import base64
+    import zlib
+
+    nested = base64.urlsafe_b64encode(zlib.compress(b"[" * 100_000, 9)).decode()
+    assert issues.remembered(f"<!-- crt:finding aaaa -->\n<!-- crt:memory {nested} -->") is None
+
+
 @pytest.mark.parametrize("name", HOSTILE)
 def test_whatever_the_names_are_the_body_has_only_our_own_marks(name):
     metric = replace(METRIC, key=name, display_unit=name)

@@ -6,18 +6,21 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from packaging.requirements import Requirement
 
 from coiled_runtime_cli.core.pins import (
     CONDA_ONLY,
     Pin,
     PinError,
     differences,
+    names,
     package_version,
     parse,
     same,
     to_pypi,
     version_line,
     with_package_version,
+    with_pin,
     with_version,
 )
 
@@ -74,6 +77,33 @@ def test_pypi_has_other_names_and_not_everything():
     assert to_pypi(pins) == (["msgpack==1.2.4", "numpy==2.4.*", "coiled>=1.0", "zict"], [parse("openssl >3.0")])
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "zarr >=2.16|>=3",
+        "numpy 1.26.*|2.*",
+        "pyarrow ==26.0 *cuda*",
+        "pyarrow * *cuda*",
+        "dask-core ==2026.8.0 py_0",
+        "scipy >=1.2.*",
+        "scipy 1.2*",
+    ],
+)
+def test_what_pip_cannot_say_is_left_and_told(text):
+    assert to_pypi([parse(text), parse("zict ==3.0")]) == (["zict==3.0"], [parse(text)])
+
+
+@given(st.from_regex(r"(?:(?:==|>=|<=|!=|~=|=|>|<)?[0-9*][0-9a-z.*]{0,5}[,|]?){1,3}", fullmatch=True))
+def test_requirements_of_pip_are_ones_that_pip_reads(constraint):
+    try:
+        pin = parse(f"dask {constraint}")
+    except PinError:
+        return
+    requirements, left = to_pypi([pin])
+    assert len(requirements) + len(left) == 1
+    assert [Requirement(each).name for each in requirements] == ["dask"] * len(requirements)
+
+
 def requirements():
     return re.findall(r"^    - ([a-z][^#\n]*)", RECIPE[: RECIPE.index("test:")], flags=re.MULTILINE)
 
@@ -98,6 +128,45 @@ def test_an_edit_changes_one_version_and_nothing_else(name):
     assert with_version(edited, name, before) == RECIPE
     changed = [pair for pair in zip(RECIPE.splitlines(), edited.splitlines(), strict=True) if pair[0] != pair[1]]
     assert len(changed) == 1
+
+
+#: A recipe whose names stand in other places, too.
+ELSEWHERE = """\
+requirements:
+  host:
+    - numpy ==1.0
+    - dask ==1
+  run:
+    # the one that matters
+    - dask-core ==1
+    - "quoted ==1"
+
+    - {{ pin_compatible("scipy") }}
+{% if more %}
+    - numpy >=1.0  # any of them
+{% endif %}
+  run_constrained:
+    - zict ==1
+test:
+  imports:
+    - dask
+    - zict ==2
+"""
+
+
+def test_only_what_is_required_to_run_is_a_pin():
+    assert names(ELSEWHERE) == ["dask-core", "numpy"]
+    for name in ("dask", "zict", "pip"):
+        for value in ("2026.8.0", ">=2"):
+            with pytest.raises(PinError, match=f"unknown package '{name}'"):
+                with_pin(ELSEWHERE, name, value)
+        with pytest.raises(PinError, match=f"no exact pin of {name}"):
+            version_line(ELSEWHERE, name)
+    assert with_pin(ELSEWHERE, "dask-core", "2") == ELSEWHERE.replace("dask-core ==1", "dask-core ==2")
+    assert with_pin(ELSEWHERE, "numpy", "2.0") == ELSEWHERE.replace("numpy >=1.0", "numpy ==2.0")
+    assert names("package:\n  name: a\n") == []
+    with pytest.raises(PinError, match="unknown package"):
+        with_pin("package:\n  name: a\ntest:\n  imports:\n    - dask\n", "dask", ">=2")
 
 
 def test_what_cannot_be_edited_is_said():

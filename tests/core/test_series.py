@@ -3,7 +3,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from coiled_runtime_cli.core.series import Alias, SeriesKey, current_ids, python_minor, series_key
+from coiled_runtime_cli.core.series import Alias, SeriesKey, current_ids, python_minor, series_key, short_name
 
 
 def _key(**changes: str | int | None) -> SeriesKey:
@@ -68,3 +68,8 @@ def test_any_declarations_resolve_to_current_names_in_any_order(aliases: list[Al
     shuffled = list(aliases)
     random.shuffle(shuffled)  # type: ignore[attr-defined]
     assert current_ids(shuffled) == resolved
+
+
+def test_the_short_name_of_a_benchmark_is_what_follows_its_file() -> None:
+    assert short_name("benchmarks/test_array.py::TestSum::test_sum[a::b]") == "TestSum::test_sum[a::b]"
+    assert short_name("imported") == "imported"
