@@ -361,6 +361,9 @@ def prune(
                 "removed": removes,
             }
         )
+    elif not found.sessions:
+        why = f": --keep {keep} keeps everything" if keep is not None and policy.days is None else ""
+        console.result(f"there is no session to remove{why}")
     else:
         verb = "removed" if removes else "would be removed"
         console.result(

@@ -10,8 +10,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, MetaData, delete, insert, select, update
+from sqlalchemy.exc import DataError, IntegrityError
 
-from coiled_runtime_cli.core.segment import Applied, Segment, SegmentError, from_number, row_hash, spelling
+from coiled_runtime_cli.core.segment import (
+    Applied,
+    Segment,
+    SegmentError,
+    from_number,
+    metrics_of,
+    row_hash,
+    spelling,
+)
 from coiled_runtime_cli.db import models
 from coiled_runtime_cli.db.engine import stored_revisions, writing
 from coiled_runtime_cli.db.errors import database_errors
@@ -24,6 +33,9 @@ if TYPE_CHECKING:
     from sqlalchemy import Engine
 
     from coiled_runtime_cli.db.kinds import Kind, Natural, Row
+
+#: What databases and their drivers raise at rows that they cannot hold.
+UNFIT = (IntegrityError, DataError, TypeError, OverflowError)
 
 
 def apply_segment(engine: Engine, segment: Segment) -> Applied:
@@ -52,6 +64,13 @@ class Applier:
 
     def apply(self, segment: Segment) -> Applied:
         """Raises SegmentError; the transaction is then to be rolled back."""
+        try:
+            return self._apply(segment)
+        except UNFIT as error:
+            said = str(getattr(error, "orig", error)).partition("\n")[0]
+            raise SegmentError(f"it has what the database cannot hold: {said}") from error
+
+    def _apply(self, segment: Segment) -> Applied:
         if self._revisions != {segment.revision}:
             stored = ", ".join(sorted(self._revisions)) or "none"
             raise SegmentError(f"it is of schema {segment.revision}, and the database of {stored}")
@@ -109,8 +128,8 @@ class Applier:
         """The keys of what a row points to: it may be what the database had and the segment has not."""
         for each in kind.references:
             if row.get(each.name) is not None:
-                natural = tuple(row[each.name]) if isinstance(row[each.name], list) else (row[each.name],)
-                known = self._kinds[each.table].keys_of(self._connection, [natural])
+                target = self._kinds[each.table]
+                known = target.keys_of(self._connection, [target.natural_from(row[each.name])])
                 self._keys.setdefault(each.table, {}).update(known)
 
     def _is(self, kind: Kind, natural: Natural) -> Any:
@@ -136,8 +155,9 @@ class Applier:
         if not self._is_current or segment.session.get("started") is None:
             return
         declared = self._kinds["session"].values(segment.session)["started"]
+        text = self._kinds["benchmark"].decoders["id"]
         pairs = {
-            (former, str(each["id"]))
+            (text(former), str(each["id"]))
             for each in segment.tables.get("benchmark", ())
             for former in each.get("formerly") or ()
             if isinstance(former, str) and former != each["id"]
@@ -174,11 +194,7 @@ class Applier:
         return Applied(new=new, known=len(stored) - len(conflicts), conflicts=tuple(sorted(conflicts)))
 
     def _run_values(self, kind: Kind, row: Row, session: int) -> dict[str, Any]:
-        for each in row.get("metrics", ()):
-            if not (isinstance(each, list) and len(each) == 4 and all(isinstance(part, str) for part in each[:3])):
-                raise SegmentError("a metric of it is none")
-            if from_number(each[3]) is None:
-                raise SegmentError("a metric of it has no value")
+        metrics_of(row)
         return {**kind.values(row), **self._pointers(kind, row), "session_key": session}
 
     def _stored_runs(self, uuids: Iterable[str]) -> dict[str, tuple[int, dict[str, Any]]]:
@@ -203,11 +219,11 @@ class Applier:
             [
                 {
                     "run_key": keys[uuid],
-                    "metric_info_key": self._key("metric_info", each[:3]),
-                    "value": from_number(each[3]),
+                    "metric_info_key": self._key("metric_info", natural),
+                    "value": from_number(value),
                 }
                 for uuid, metrics in recorded.items()
-                for each in metrics
+                for *natural, value in metrics
             ],
         )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -50,7 +51,9 @@ def open_database(target: str, *, read_only: bool = False, migrate: bool = True)
 def _bring_up_to_date(engine: Engine, *, allowed: bool) -> None:
     if not allowed:
         name = shown(engine)
-        raise UsageError(f"the schema of {name} is older than this crt", hint=f"crt db upgrade --db '{name}'")
+        raise UsageError(
+            f"the schema of {name} is older than this crt", hint=f"crt db upgrade --db {shlex.quote(name)}"
+        )
     from coiled_runtime_cli.db.migrate import upgrade
 
     upgrade(engine)
@@ -126,7 +129,7 @@ def _refuse_strangers(connection: Connection, stored: frozenset[str], shipped: R
     if "test_run" in tables:
         raise UsageError(
             f"{name} was written by the predecessor of crt: its runs have to be imported",
-            hint=f"crt db import '{name}' --db crt.db, and from then on --db crt.db",
+            hint=f"crt db import {shlex.quote(name)} --db crt.db, and from then on --db crt.db",
         )
     if stored:
         raise UsageError(
@@ -148,9 +151,9 @@ def _sqlite_engine(path: Path, *, read_only: bool) -> Engine:
     except (OSError, ValueError) as error:
         raise UsageError(f"no database can be at {str(path)!r}: {error}", hint="choose a file with --db") from error
     if is_folder:
-        raise UsageError(f"{path} is a folder, not a database", hint=f"--db '{path / 'benchmark.db'}'")
+        raise UsageError(f"{path} is a folder, not a database", hint=f"--db {shlex.quote(str(path / 'benchmark.db'))}")
     if not has_parent:
-        raise UsageError(f"no such folder: {path.parent}", hint=f"mkdir -p '{path.parent}'")
+        raise UsageError(f"no such folder: {path.parent}", hint=f"mkdir -p {shlex.quote(str(path.parent))}")
     if read_only and not exists:
         raise UsageError(f"no database at {path}", hint="crt bench creates it; or choose another one with --db")
     if read_only and not os.access(path, os.W_OK):

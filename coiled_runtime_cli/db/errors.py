@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shlex
 import sqlite3
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
@@ -64,9 +65,8 @@ def database_errors(target: Engine | str) -> Iterator[None]:
         if explained is None:
             raise
         raise explained from error
-    except (
-        sqlite3.Error
-    ) as error:  # of the driver itself, where it was asked for something that SQLAlchemy does not know
+    # of the driver itself, where it was asked for something that SQLAlchemy does not know
+    except sqlite3.Error as error:
         explained = _explain_sqlite(error, str(error), shown(target))
         if explained is None:
             raise
@@ -101,10 +101,10 @@ def _explain_sqlite(error: DBAPIError | sqlite3.Error, said: str, name: str) -> 
     if said.startswith(_SQLITE_DAMAGED):
         return ToolError(
             f"the database is damaged: {name}",
-            hint=f"sqlite3 {name} .recover | sqlite3 recovered.db",
+            hint=f"sqlite3 {shlex.quote(name)} .recover | sqlite3 recovered.db",
         )
     if said.startswith(_SQLITE_NO_TABLE):
-        return ToolError(f"{name} lacks a table of crt: {said}", hint=f"crt db upgrade --db {name}")
+        return ToolError(f"{name} lacks a table of crt: {said}", hint=f"crt db upgrade --db {shlex.quote(name)}")
     if isinstance(error, IntegrityError | ProgrammingError | sqlite3.IntegrityError | sqlite3.ProgrammingError):
         return None
     return ToolError(f"SQLite cannot use {name}: {said}")
@@ -120,7 +120,7 @@ def _explain_server(error: DBAPIError, state: str | None, target: Engine | str) 
     if state == _POSTGRESQL_DENIED:
         return ToolError(f"{name}: {said}", hint="ask its owner to grant this, or connect as another user")
     if state == _POSTGRESQL_NO_TABLE:
-        return ToolError(f"{name} lacks a table of crt: {said}", hint=f"crt db upgrade --db '{name}'")
+        return ToolError(f"{name} lacks a table of crt: {said}", hint=f"crt db upgrade --db {shlex.quote(name)}")
     if error.connection_invalidated or state is None or state[:2] in {"08", "28", "3D", "57"}:
         return RemoteError(f"cannot reach {name}: {said}", hint="check the host, port, user, password and name in it")
     if isinstance(error, IntegrityError | ProgrammingError):

@@ -90,7 +90,7 @@ def read_history(
 
 
 def stamp(engines: Sequence[Engine]) -> tuple[Any, ...]:
-    """Changes when a database has new runs or sessions; costs next to nothing."""
+    """Changes when a database has new runs, sessions, ends of sessions or bisections; costs next to nothing."""
     stamps: list[Any] = []
     for engine in engines:
         with database_errors(engine), engine.connect() as connection:

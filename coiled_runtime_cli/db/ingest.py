@@ -15,13 +15,11 @@ from coiled_runtime_cli.db import models
 from coiled_runtime_cli.db.apply import declare
 from coiled_runtime_cli.db.engine import writing
 from coiled_runtime_cli.db.errors import database_errors
+from coiled_runtime_cli.db.kinds import chunks
 from coiled_runtime_cli.db.marks import forget_pushed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
-
-#: Values in one IN (...): SQLite takes 32,766 since 3.32, before that 999.
-_CHUNK = 500
+    from collections.abc import Iterable, Mapping, Sequence
 
 #: Columns of ``run`` that are fields of the record under the same name.
 _RUN_FIELDS = (
@@ -164,7 +162,7 @@ class _Writer:
 
     def _known(self, uuids: Iterable[str]) -> set[str]:
         found: set[str] = set()
-        for chunk in _chunks(list(uuids)):
+        for chunk in chunks(list(uuids)):
             found.update(self._connection.scalars(select(models.Run.uuid).where(models.Run.uuid.in_(chunk))))
         return found
 
@@ -232,7 +230,7 @@ class _Writer:
         table = models.Environment
         full = {
             row.id: row.python is not None
-            for chunk in _chunks(wanted)
+            for chunk in chunks(wanted)
             for row in self._connection.execute(select(table.id, table.python).where(table.id.in_(chunk)))
         }
         told = {
@@ -256,7 +254,7 @@ class _Writer:
         columns = (table.key, table.id, table.epoch, table.source_hash, table.params, table.formerly)
 
         def look() -> None:
-            for chunk in _chunks(sorted({each[0] for each in wanted})):
+            for chunk in chunks(sorted({each[0] for each in wanted})):
                 for row in self._connection.execute(select(*columns).where(table.id.in_(chunk))):
                     keys[row.id, row.epoch, row.source_hash] = row.key
                     lacking[row.id, row.epoch, row.source_hash] = {
@@ -280,7 +278,7 @@ class _Writer:
     def _store_sources(self, sources: Mapping[str, str | None]) -> None:
         table = models.Source
         stored: dict[str, bool] = {}
-        for chunk in _chunks(sorted(sources)):
+        for chunk in chunks(sorted(sources)):
             for row in self._connection.execute(select(table.hash, table.text.is_(None)).where(table.hash.in_(chunk))):
                 stored[row[0]] = not row[1]
         self._insert(
@@ -294,7 +292,7 @@ class _Writer:
         table = models.ClusterSpec
         full = {
             row.id: row.kind is not None
-            for chunk in _chunks(sorted(specs))
+            for chunk in chunks(sorted(specs))
             for row in self._connection.execute(select(table.id, table.kind).where(table.id.in_(chunk)))
         }
         for each in sorted(specs):
@@ -414,14 +412,9 @@ class _Writer:
     def _keys(self, table: Any, column: Any, ids: Sequence[str]) -> dict[str, int]:
         return {
             name: key
-            for chunk in _chunks(ids)
+            for chunk in chunks(ids)
             for name, key in self._connection.execute(select(column, table.key).where(column.in_(chunk)))
         }
-
-
-def _chunks(values: Sequence[str]) -> Iterator[Sequence[str]]:
-    for start in range(0, len(values), _CHUNK):
-        yield values[start : start + _CHUNK]
 
 
 def _version(run: record.Run) -> tuple[str, int, str]:

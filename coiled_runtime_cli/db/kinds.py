@@ -104,6 +104,13 @@ class Kind:
     def natural_of(self, row: Row) -> Natural:
         return tuple(row[name] for name in self.natural)
 
+    def natural_from(self, told: Any) -> Natural:
+        """The natural key to which a row of a segment points. Raises SegmentError where it is none of this table."""
+        parts = told if isinstance(told, list) else [told]
+        if len(parts) != len(self.natural):
+            raise SegmentError(f"{str(told)[:80]!r} is no {self.name}")
+        return tuple(self.decoders[name](part) for name, part in zip(self.natural, parts, strict=True))
+
     def document(self, row: Row, found: Mapping[str, Mapping[int, Row]], kinds: Mapping[str, Kind]) -> dict[str, Any]:
         """A row of the table as a segment has it; ``found`` are the rows that it may point to, by table and key."""
         document = {}
@@ -183,6 +190,7 @@ def reflected(connection: Connection) -> MetaData:
 
 
 def chunks(values: Sequence[Any]) -> Iterator[Sequence[Any]]:
+    """The values, as many at a time as fit one IN (...)."""
     for start in range(0, len(values), _CHUNK):
         yield values[start : start + _CHUNK]
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from coiled_runtime_cli.core.segment import NewerSegmentError, SegmentError
-from coiled_runtime_cli.db.apply import Applier
+from coiled_runtime_cli.db.apply import UNFIT, Applier
 from coiled_runtime_cli.db.engine import make_engine, writing
 from coiled_runtime_cli.db.kinds import reflected
 from coiled_runtime_cli.db.migrate import apply_migrations, heads
@@ -25,9 +25,6 @@ if TYPE_CHECKING:
     from sqlalchemy import MetaData
 
     from coiled_runtime_cli.core.segment import Segment
-
-#: What to type where a history is newer than crt.
-UPGRADE = "python3 -m pip install --upgrade coiled-runtime-cli"
 
 
 class Lift:
@@ -64,7 +61,7 @@ class Lift:
                 apply_migrations(connection, since=segment.revision)
             with engine.connect() as connection:
                 return segment_in(connection, segment.id, self._head)
-        except (TypeError, ValueError, KeyError) as error:
+        except (*UNFIT, ValueError, KeyError) as error:
             if isinstance(error, SegmentError):
                 raise
             raise SegmentError(f"it cannot be brought to the schema of today: {error}") from error

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection, delete, func, insert, select
 
+from coiled_runtime_cli.db.kinds import chunks
 from coiled_runtime_cli.db.models import AppliedSegment, PushedSegment, RemoteCatalog, Session
 
 if TYPE_CHECKING:
@@ -16,9 +17,6 @@ if TYPE_CHECKING:
     from datetime import date
 
     from sqlalchemy import ColumnElement
-
-#: Values in one IN (...): SQLite takes 32,766 since 3.32, before that 999.
-_CHUNK = 500
 
 
 def applied_keys(connection: Connection) -> frozenset[str]:
@@ -50,8 +48,7 @@ def mark_pushed(connection: Connection, remote: str, marks: Mapping[str, str]) -
 
 def unmark_pushed(connection: Connection, remote: str, sessions: Sequence[str]) -> None:
     """Forget that this remote has them."""
-    for start in range(0, len(sessions), _CHUNK):
-        chunk = sessions[start : start + _CHUNK]
+    for chunk in chunks(sessions):
         connection.execute(
             delete(PushedSegment).where(PushedSegment.remote == remote, PushedSegment.session.in_(chunk))
         )
@@ -59,8 +56,8 @@ def unmark_pushed(connection: Connection, remote: str, sessions: Sequence[str]) 
 
 def forget_pushed(connection: Connection, sessions: Sequence[str], *, but: str | None = None) -> None:
     """Forget that any remote has them, since they have got new runs; but for the one that these came from."""
-    for start in range(0, len(sessions), _CHUNK):
-        here = PushedSegment.session.in_(sessions[start : start + _CHUNK])
+    for chunk in chunks(sessions):
+        here = PushedSegment.session.in_(chunk)
         connection.execute(delete(PushedSegment).where(here, PushedSegment.remote != (but or "")))
 
 

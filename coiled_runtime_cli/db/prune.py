@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Connection, Engine, and_, delete, func, or_, select
+from sqlalchemy import Connection, Engine, and_, delete, false, func, or_, select
 
 from coiled_runtime_cli.db import marks, models
 from coiled_runtime_cli.db.engine import writing
@@ -28,13 +28,13 @@ class Prunable:
 
 
 def chosen(*, before: datetime | None = None, ids: Sequence[str] = ()) -> ColumnElement[bool]:
-    """The sessions that started before a moment, and those with these ids."""
+    """The sessions that started before a moment, and those with these ids: none where neither is given."""
     wanted: list[ColumnElement[bool]] = []
     if before is not None:
         wanted.append(and_(models.Session.started.is_not(None), models.Session.started < before))
     if ids:
         wanted.append(models.Session.id.in_(ids))
-    return or_(*wanted)
+    return or_(false(), *wanted)  # nothing would be no condition at all
 
 
 def count(engine: Engine, sessions: ColumnElement[bool]) -> Prunable:

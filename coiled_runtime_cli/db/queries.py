@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import ColumnElement, Connection, Engine, Select, func, select
 
-from coiled_runtime_cli.core.record import MEASURES, Metric
+from coiled_runtime_cli.core.record import MEASURES
 from coiled_runtime_cli.core.series import Alias, SeriesKey, current_ids, series_key
 from coiled_runtime_cli.db import models
 from coiled_runtime_cli.db.errors import database_errors
@@ -23,32 +23,6 @@ _FIRST_SESSIONS, _MOST_SESSIONS = 4, 256
 
 #: Sessions that tell how long a benchmark takes.
 _SESSIONS_FOR_ETA = 20
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunRow:
-    """A stored run. ``measures`` has each of MEASURES, in their units; ``series`` is what it may be compared within."""
-
-    uuid: str
-    session_id: str
-    benchmark: str  # id as it was when it ran
-    name: str
-    path: str
-    suite: str
-    outcome: str
-    setup_outcome: str | None
-    call_outcome: str | None
-    teardown_outcome: str | None
-    failure: str | None
-    profiled: bool
-    repeat: int
-    start: datetime | None
-    end: datetime | None
-    series: SeriesKey
-    measures: dict[str, float | None]
-    metrics: tuple[Metric, ...] = ()
-    cluster_name: str | None = None
-    cluster_details_url: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,27 +46,6 @@ class LabelRow:
     newest: datetime | None
 
 
-@dataclass(frozen=True, slots=True)
-class MetricInfo:
-    """``display_scale`` units make one ``display_unit``: a value is shown as ``value / display_scale``."""
-
-    name: str
-    unit: str
-    better: str
-    display_unit: str
-    display_scale: float
-    built_in: bool
-
-
-def session_runs(engine: Engine, session_id: str) -> list[RunRow]:
-    """The runs of a session by start; empty for an unknown session."""
-    with database_errors(engine), engine.connect() as connection:
-        names = _current_names(connection)
-        rows = connection.execute(_runs().where(models.Session.id == session_id)).all()
-        metrics = _metrics(connection, session_id)
-        return [_run_row(row, names, metrics.get(row.key, ())) for row in rows]
-
-
 def comparable_values(
     engine: Engine, session_id: str, *, measure: str = "duration", limit: int = 20
 ) -> dict[str, list[float]]:
@@ -104,7 +57,8 @@ def comparable_values(
     """
     with database_errors(engine), engine.connect() as connection:
         names = _current_names(connection)
-        here = connection.execute(_runs().where(models.Session.id == session_id)).all()
+        mine = _joined(select(*_series_columns())).where(models.Session.id == session_id)
+        here = connection.execute(mine.order_by(models.Run.start, models.Run.key)).all()
         wanted = {row.benchmark: _series(row, names) for row in here}
         if not wanted:
             return {}
@@ -232,47 +186,6 @@ def session_overhead(engine: Engine, *, scale: str | None = None) -> float | Non
     return max(0.0, median(sessions.values())) if sessions else None
 
 
-def metric_infos(engine: Engine) -> list[MetricInfo]:
-    """Every measure and metric that the database knows: the built-in ones in their order, then by name."""
-    info = models.MetricInfo
-    with database_errors(engine), engine.connect() as connection:
-        rows = connection.execute(select(info)).all()
-    found = [
-        MetricInfo(row.name, row.unit, row.better, row.display_unit, row.display_scale, row.built_in) for row in rows
-    ]
-    return sorted(
-        found, key=lambda each: (not each.built_in, MEASURES.index(each.name) if each.built_in else 0, each.name)
-    )
-
-
-def _runs() -> Select[Any]:
-    """Every run with what its series key and a table of results need."""
-    run, session, benchmark = models.Run, models.Session, models.Benchmark
-    return _joined(
-        select(
-            run.key,
-            run.uuid,
-            session.id.label("session_id"),
-            benchmark.name,
-            benchmark.path,
-            benchmark.suite,
-            run.outcome,
-            run.setup_outcome,
-            run.call_outcome,
-            run.teardown_outcome,
-            run.failure,
-            run.profiled,
-            run.repeat,
-            run.start,
-            run.end,
-            *(getattr(run, measure) for measure in MEASURES),
-            models.Cluster.name.label("cluster_name"),
-            models.Cluster.details_url,
-            *_series_columns(),
-        )
-    ).order_by(run.start, run.key)
-
-
 def _joined(query: Any) -> Select[Any]:
     run = models.Run
     joined: Select[Any] = (
@@ -310,48 +223,6 @@ def _series(row: Any, names: dict[str, str]) -> SeriesKey:
         python=row.python,
         host=row.host,
     )
-
-
-def _run_row(row: Any, names: dict[str, str], metrics: tuple[Metric, ...]) -> RunRow:
-    return RunRow(
-        uuid=row.uuid,
-        session_id=row.session_id,
-        benchmark=row.benchmark,
-        name=row.name,
-        path=row.path,
-        suite=row.suite,
-        outcome=row.outcome,
-        setup_outcome=row.setup_outcome,
-        call_outcome=row.call_outcome,
-        teardown_outcome=row.teardown_outcome,
-        failure=row.failure,
-        profiled=row.profiled,
-        repeat=row.repeat,
-        start=row.start,
-        end=row.end,
-        series=_series(row, names),
-        measures={measure: getattr(row, measure) for measure in MEASURES},
-        metrics=metrics,
-        cluster_name=row.cluster_name,
-        cluster_details_url=row.details_url,
-    )
-
-
-def _metrics(connection: Connection, session_id: str) -> dict[int, tuple[Metric, ...]]:
-    info = models.MetricInfo
-    query = (
-        select(models.Metric.run_key, info.name, models.Metric.value, info.unit, info.better)
-        .join(info, info.key == models.Metric.metric_info_key)
-        .join(models.Run, models.Run.key == models.Metric.run_key)
-        .join(models.Session, models.Session.key == models.Run.session_key)
-        .where(models.Session.id == session_id)
-        .order_by(info.name, info.key)
-    )
-    found: dict[int, list[Metric]] = {}
-    for row in connection.execute(query):
-        metric = Metric(name=row.name, value=row.value, unit=row.unit, better=row.better)
-        found.setdefault(row.run_key, []).append(metric)
-    return {key: tuple(metrics) for key, metrics in found.items()}
 
 
 def _current_names(connection: Connection) -> dict[str, str]:

@@ -11,6 +11,7 @@ from coiled_runtime_cli.db import marks, models
 from coiled_runtime_cli.db.apply import Applier
 from coiled_runtime_cli.db.engine import writing
 from coiled_runtime_cli.db.errors import database_errors
+from coiled_runtime_cli.db.kinds import chunks
 from coiled_runtime_cli.db.lift import Lift
 from coiled_runtime_cli.db.segments import read_segment
 from coiled_runtime_cli.db.snapshot import write_snapshot
@@ -44,8 +45,11 @@ class SharedHistory:
 
     def days(self, sessions: Sequence[str]) -> dict[str, date | None]:
         """The days (UTC) on which those of these sessions started that there are."""
+        found: dict[str, date | None] = {}
         with database_errors(self._engine), self._engine.connect() as connection:
-            return marks.days(connection, models.Session.id.in_(sessions))
+            for chunk in chunks(sessions):
+                found.update(marks.days(connection, models.Session.id.in_(chunk)))
+        return found
 
     def pending(self) -> dict[str, date | None]:
         """The sessions that the remote has not, as far as is known, with the days (UTC) of their starts, the oldest first."""

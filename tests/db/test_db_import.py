@@ -810,7 +810,7 @@ def test_a_table_without_rows_is_no_mistake(tmp_path: Path) -> None:
         ("tiny.txt", 2, "not a SQLite database", "predecessor"),
         ("scrambled.db", 2, "not a SQLite database", "predecessor"),
         ("empty.db", 2, "is empty", "another file"),
-        ("own.db", 2, "crt's own database", "crt report --db 'own.db'"),
+        ("own.db", 2, "crt's own database", "crt report --db own.db"),
         ("places.db", 2, "no table test_run or tpch_run (it has moz_places)", "predecessor"),
         ("bare.db", 2, "it has no tables at all", "predecessor"),
         ("nameless.db", 2, "has no column name", "predecessor"),
@@ -859,7 +859,7 @@ def test_opening_an_old_file_names_the_import(tmp_path: Path) -> None:
     write(tmp_path / "old.db", [row()])
     done = crt(tmp_path, "upgrade", "--db", "old.db")
     assert done.returncode == 2
-    assert "crt db import 'old.db' --db crt.db" in done.stderr
+    assert "crt db import old.db --db crt.db" in done.stderr
 
 
 def test_what_was_imported_is_read_as_history(engine: Engine, tmp_path: Path) -> None:

@@ -129,6 +129,16 @@ def test_a_whole_session_is_found_through_the_documented_view(any_database: str)
     engine.dispose()
 
 
+def test_a_failed_run_keeps_its_failure_and_what_it_recorded(engine: Engine) -> None:
+    told = {"outcome": "failed", "call_outcome": "failed", "failure": "boom", "repeat": 3, "duration": None}
+    ingest(engine, [SESSION, replace(RUN, **told)])
+    row = one(
+        engine,
+        "select outcome, call_outcome, failure, repeat, duration, value from run join metric on run_key = run.key",
+    )
+    assert tuple(row) == ("failed", "failed", "boom", 3, None, 12.5)
+
+
 def test_times_are_utc_text_that_sqlite_understands(engine: Engine) -> None:
     ingest(engine, WHOLE)
     row = one(engine, 'select start, "end", (julianday("end") - julianday(start)) * 86400 as took from test_run')

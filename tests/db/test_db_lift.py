@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import re
 import shutil
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from recorded import lines
@@ -61,6 +61,23 @@ def test_a_segment_of_a_later_revision_is_left_to_a_newer_crt(segment: Segment) 
 def test_what_an_earlier_schema_had_no_place_for_is_refused(segment: Segment) -> None:
     old = dataclasses.replace(segment, revision=FIRST)  # with a column that came later
     with Lift() as lift, pytest.raises(SegmentError, match="'formerly', which its schema has not"):
+        lift(old)
+
+
+@pytest.mark.parametrize(
+    "run",
+    [
+        {"metrics": None},
+        {"metrics": [["rows", "", "lower", 1.0], ["rows", "", "lower", 2.0]]},
+        {"metrics": [["rows", "", "lower", "NaN"]]},
+        {"duration": 10**400},
+    ],
+    ids=["no list", "twice", "no number", "too large"],
+)
+def test_what_no_earlier_database_could_hold_is_refused(segment: Segment, run: dict[str, Any]) -> None:
+    runs = [{**row, **run} for row in segment.tables["run"]]
+    old = as_of(dataclasses.replace(segment, tables={**segment.tables, "run": runs}), FIRST)
+    with Lift() as lift, pytest.raises(SegmentError):
         lift(old)
 
 

@@ -13,7 +13,7 @@ import pytest
 from sqlalchemy import inspect, text
 
 from coiled_runtime_cli.core.record import MEASURES
-from coiled_runtime_cli.db import migrate, queries
+from coiled_runtime_cli.db import migrate
 from coiled_runtime_cli.db.engine import make_engine, open_database
 from coiled_runtime_cli.db.models import Base
 from coiled_runtime_cli.db.revisions import read_revisions
@@ -152,7 +152,8 @@ def test_the_view_in_the_database_is_the_one_in_the_code(engine: Engine) -> None
 
 def test_every_measure_is_registered_with_its_unit(any_database: str) -> None:
     engine = open_database(any_database)
-    infos = queries.metric_infos(engine)
+    with engine.connect() as connection:
+        infos = connection.execute(text("select name, unit from metric_info where built_in order by key")).all()
     assert tuple(info.name for info in infos) == MEASURES
     assert {info.unit for info in infos} == {"s", "bytes", ""}
     engine.dispose()

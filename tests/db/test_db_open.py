@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import contextlib
 import os
+import shlex
 import shutil
 import sqlite3
 import subprocess
@@ -145,7 +147,7 @@ def test_a_database_of_the_predecessor_is_named_as_such_and_left_alone(tmp_path:
     before = path.read_bytes()
     with pytest.raises(UsageError, match="predecessor of crt") as caught:
         open_database(str(path))
-    assert f"crt db import '{path}'" in (caught.value.hint or "")
+    assert f"crt db import {path} --db" in (caught.value.hint or "")
     assert path.read_bytes() == before
 
 
@@ -232,6 +234,26 @@ def test_a_damaged_database_is_explained(database: str) -> None:
     path.write_bytes(content)
     with pytest.raises((ToolError, UsageError), match=r"damaged|cannot use|not a SQLite"):
         ingest(open_database(database), [SESSION])
+
+
+def test_what_to_type_names_the_file_as_a_shell_reads_it(database: str, tmp_path: Path) -> None:
+    path = tmp_path / "Tom's runs.db"
+    shutil.copyfile(database, path)
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        connection.execute("drop table session")
+    with pytest.raises(ToolError, match="lacks a table") as lacking:
+        sessions(open_database(str(path)))
+    assert shlex.split(lacking.value.hint or "") == ["crt", "db", "upgrade", "--db", str(path)]
+    shutil.copyfile(database, path)
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        (page,) = connection.execute("select rootpage from sqlite_master where name = 'session'").fetchone()
+        (size,) = connection.execute("pragma page_size").fetchone()
+    content = bytearray(path.read_bytes())
+    content[(page - 1) * size : page * size] = b"\xff" * size
+    path.write_bytes(content)
+    with pytest.raises(ToolError, match="damaged") as damaged:
+        sessions(open_database(str(path)))
+    assert shlex.split(damaged.value.hint or "")[:3] == ["sqlite3", str(path), ".recover"]
 
 
 def test_an_unreachable_server_is_a_remote_error_without_the_password() -> None:

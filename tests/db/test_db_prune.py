@@ -58,6 +58,30 @@ def test_old_sessions_go_with_all_that_they_alone_have_used(filled: Engine) -> N
     filled.dispose()
 
 
+def test_where_no_session_is_meant_none_goes(filled: Engine) -> None:
+    before = everything(filled)
+    assert pruning.count(filled, pruning.chosen()) == pruning.Prunable(sessions=0, runs=0, unshared=0)
+    pruning.prune(filled, pruning.chosen())
+    assert everything(filled) == before
+    filled.dispose()
+
+
+def test_who_keeps_all_loses_nothing_and_is_told(inside: Any, empty_database: Path) -> None:
+    file = inside.folder / "benchmark.db"
+    shutil.copyfile(empty_database, file)
+    engine = open_database(str(file))
+    ingest(engine, lines(1))
+    before = everything(engine)
+    done = inside.run("db", "prune", "--keep", "all", "--yes")
+    assert (done.returncode, done.stdout) == (0, "there is no session to remove: --keep all keeps everything\n"), (
+        done.stderr
+    )
+    told = inside.json("db", "prune", "--keep", "all", "--yes", "--format", "json")
+    assert (told["sessions"], told["removed"]) == (0, False)
+    assert everything(engine) == before
+    engine.dispose()
+
+
 def test_what_was_pruned_is_neither_pulled_again_nor_lost_elsewhere(filled: Engine, tmp_path: Path) -> None:
     store = FolderStore(tmp_path / "remote")
     with SharedHistory(filled, store.identity) as history:

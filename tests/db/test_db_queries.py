@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from coiled_runtime_cli.core.record import (
-    MEASURES,
     Benchmark,
     Cluster,
     Environment,
@@ -61,24 +60,6 @@ def session(
         }
         lines.append(Run(**{**values, **(run or {})}))
     return [*lines, SessionEnded(id=started.id, ended=at + 1000)]
-
-
-def test_the_runs_of_a_session_come_back_as_they_went_in(engine: Engine) -> None:
-    metric = Metric(name="rate", value=2.5, unit="1/s", better="higher")
-    failed = {"outcome": "failed", "call_outcome": "failed", "failure": "boom", "metrics": (metric,)}
-    ingest(engine, session(1, 1.5, None))
-    ingest(engine, session(2, 3.0, run=failed))
-    first, second = queries.session_runs(engine, "s1")
-    assert (first.measures["duration"], second.measures["duration"]) == (1.5, None)
-    assert tuple(first.measures) == MEASURES
-    assert (first.benchmark, first.name, first.suite, first.repeat, second.repeat) == (A.id, "test_a[1]", "a", 0, 1)
-    assert first.start is not None
-    assert first.start.timestamp() == 86400.0
-    assert first.start.tzinfo is not None
-    (bad,) = queries.session_runs(engine, "s2")
-    assert (bad.outcome, bad.call_outcome, bad.failure, bad.metrics) == ("failed", "failed", "boom", (metric,))
-    assert (bad.series.python, bad.series.label, bad.series.host) == ("3.11", "local", HOST.fingerprint)
-    assert queries.session_runs(engine, "unknown") == []
 
 
 def test_comparable_values_are_those_of_other_sessions_oldest_first(any_database: str) -> None:

@@ -130,6 +130,11 @@ def changed(segment: Segment, uuid: str, **changes: Any) -> Segment:
     return dataclasses.replace(segment, tables={**segment.tables, "run": runs})
 
 
+def with_benchmarks(segment: Segment, **changes: Any) -> Segment:
+    benchmarks = [{**row, **changes} for row in segment.tables["benchmark"]]
+    return dataclasses.replace(segment, tables={**segment.tables, "benchmark": benchmarks})
+
+
 def test_of_two_runs_that_should_be_one_the_same_stays_everywhere(new_database: Any) -> None:
     source = new_database()
     ingest(source, lines(1))
@@ -197,6 +202,17 @@ def test_a_segment_comes_whole_or_not_at_all(new_database: Any) -> None:
         changed(good, uuid(1, 3), benchmark={"a": 1}),
         changed(good, uuid(1, 3), metrics=[["rows", "", "lower"]]),
         changed(good, uuid(1, 3), metrics=[["other", "", "lower", 1.0]]),
+        changed(good, uuid(1, 3), metrics=[["rows", "", "lower", 1.0, 2.0]]),
+        changed(good, uuid(1, 3), metrics=[["rows", "", "lower", 10**400]]),
+        changed(good, uuid(1, 3), metrics=[["rows", "", "lower", "NaN"]]),  # SQLite has none
+        changed(good, uuid(1, 3), metrics=[["rows", "", "lower", 1.0], ["rows", "", "lower", 2.0]]),
+        changed(good, uuid(1, 3), metrics=[[]]),
+        changed(good, uuid(1, 3), metrics=None),
+        changed(good, uuid(1, 3), metrics=5),
+        changed(good, uuid(1, 3), duration=10**400),
+        dataclasses.replace(good, tables={**good.tables, "source": []}),
+        with_benchmarks(good, formerly=5),
+        with_benchmarks(good, formerly=["\ud800"]),
     ]
     before = everything(engine)
     for each in bad:
@@ -204,6 +220,17 @@ def test_a_segment_comes_whole_or_not_at_all(new_database: Any) -> None:
             apply_segment(engine, each)
         assert everything(engine) == before
     assert apply_segment(engine, good).new == 4
+
+
+@pytest.mark.parametrize("environment", [{"z": 1}, ["z", "z"], "z\ud800", "zz"], ids=["object", "list", "text", "id"])
+def test_a_known_session_is_pointed_to_no_other_thing(new_database: Any, environment: Any) -> None:
+    engine = new_database()
+    ingest(engine, lines(1))
+    good = read_segment(engine, "s1")
+    before = everything(engine)
+    with pytest.raises(SegmentError):
+        apply_segment(engine, dataclasses.replace(good, session={**good.session, "environment": environment}))
+    assert everything(engine) == before
 
 
 def test_what_a_database_knows_more_of_is_kept_and_completed(new_database: Any) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,7 @@ import pytest
 from recorded import TODAY, everything, lines, uuid
 from sqlalchemy import text
 
+from coiled_runtime_cli.core.record import Benchmark, Cluster, Environment, Metric
 from coiled_runtime_cli.core.segment import SegmentError
 from coiled_runtime_cli.db.absorb import absorb
 from coiled_runtime_cli.db.engine import open_database
@@ -127,6 +129,29 @@ def test_of_a_portion_the_sound_segments_come_all_the_same(new: Any, tmp_path: P
         assert history.runs() == 8
 
 
+def test_a_segment_that_no_database_can_hold_stops_no_other(new: Any) -> None:
+    source, engine = new(), new()
+    ingest(source, [*lines(1), *lines(2), *lines(3)])
+    sound, model, last = (read_segment(source, f"s{number}") for number in (1, 2, 3))
+    metric = ["rows", "", "lower", 1.0]
+    runs: list[dict[str, Any]] = [
+        {"metrics": None},
+        {"metrics": 5},
+        {"metrics": [metric, metric]},
+        {"duration": 10**400},
+    ]
+    sourceless = [{**row, "source_hash": "gone"} for row in model.tables["benchmark"]]
+    bad = [replace(model, tables={**model.tables, "benchmark": sourceless})]
+    for changes in runs:
+        changed = [{**row, **changes} for row in model.tables["run"]]
+        bad.append(replace(model, tables={**model.tables, "run": changed}))
+    with SharedHistory(engine, "somewhere") as history:
+        told = history.apply([("a", sound), *((f"bad-{number}", each) for number, each in enumerate(bad)), ("b", last)])
+        assert [isinstance(each, SegmentError) for each in told] == [False, *[True] * len(bad), False]
+        assert history.applied() == {"a", "b"}
+        assert history.runs() == 8
+
+
 def test_former_names_travel_with_the_sessions_that_declare_them(new: Any, tmp_path: Path) -> None:
     one, other = new(), new()
     ingest(one, lines(1, formerly=("benchmarks/test_old.py::test_x",)))
@@ -175,6 +200,51 @@ def test_absorbing_is_a_union_in_any_order(new: Any) -> None:
         assert [each.new for each in again] == [0, 0]
         ends.append(everything(whole))
     assert ends[0] == ends[1]
+
+
+def test_absorbing_completes_what_was_known_by_its_id_alone(new: Any) -> None:
+    whole, part = new(), new()
+    ingest(whole, lines(1))
+    ingest(part, [each for each in lines(1) if not isinstance(each, (Benchmark, Cluster, Environment))])
+    told = everything(whole)
+    assert absorb(whole, part).new == 0
+    assert everything(whole) == told
+    assert absorb(part, whole).new == 0
+    assert everything(part) == told
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"metrics": ()},
+        {"metrics": (Metric(name="rows", value=7.0), Metric(name="rate", value=0.1, unit="1/s", better="higher"))},
+        {"metrics": (Metric(name="rows", value=7.0, unit="1"),)},
+        {"environment": None},
+        {"cluster_name": "another"},
+        {"source_hash": None},
+    ],
+    ids=["no metrics", "another value", "another unit", "no environment", "another cluster", "no source"],
+)
+def test_absorbing_sees_in_what_two_runs_differ_beside_their_columns(new: Any, changes: dict[str, Any]) -> None:
+    one, other = new(), new()
+    ingest(one, lines(1))
+    changed = uuid(1, 2)
+    ingest(other, [replace(each, **changes) if getattr(each, "uuid", None) == changed else each for each in lines(1)])
+    assert absorb(one, other).conflicts == [changed]
+    absorb(other, one)
+    runs = [
+        next(row for row in read_segment(each, "s1").tables["run"] if row["uuid"] == changed) for each in (one, other)
+    ]
+    assert runs[0] == runs[1]
+    assert absorb(one, other).conflicts == absorb(other, one).conflicts == []
+
+
+def test_of_more_sessions_than_one_question_takes_the_days_are_told(new: Any) -> None:
+    engine = new()
+    ingest(engine, [*lines(1), *lines(2)])
+    others = [f"lost-{number}" for number in range(260_000)]  # Debian's SQLite takes 250,000
+    with SharedHistory(engine, "x") as history:
+        assert set(history.days(["s1", *others, "s2"])) == {"s1", "s2"}
 
 
 def test_days_and_pending_are_of_the_sessions_start(new: Any) -> None:

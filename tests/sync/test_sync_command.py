@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import random
 import signal
@@ -23,7 +24,9 @@ from recorded import lines
 from s3_servers import KEYS
 
 from coiled_runtime_cli import sharing
+from coiled_runtime_cli.core import segment as core
 from coiled_runtime_cli.core.record import SessionStarted
+from coiled_runtime_cli.core.segment import Segment
 from coiled_runtime_cli.db.engine import open_database
 from coiled_runtime_cli.db.ingest import ingest
 
@@ -223,10 +226,29 @@ def test_damage_is_named_and_moved_aside_and_mended(inside: Any, folder: Path, t
     assert inside.json("sync", "pull", "--remote", remote, "--db", "new.db", "--format", "json")["pulled"] == 1
 
 
-def test_a_newer_history_says_what_to_type(inside: Any, folder: Path, tmp_path: Path) -> None:
-    from coiled_runtime_cli.core import segment as core
-    from coiled_runtime_cli.core.segment import Segment
+def test_a_segment_that_no_database_can_hold_is_damage_too(inside: Any, folder: Path, tmp_path: Path) -> None:
+    remote = tmp_path / "remote"
+    fill(folder / "benchmark.db", 1, 2)
+    inside.run("sync", "push", "--remote", remote)
+    file = next(remote.glob("segments/v1/*/s1-*"))
+    sound = core.from_bytes(core.unpack(file.relative_to(remote).as_posix(), file.read_bytes()))
+    metric = ["rows", "", "lower", 1.0]
+    changes: list[dict[str, Any]] = [{"metrics": None}, {"metrics": [metric, metric]}, {"duration": 10**400}]
+    tables = [{**sound.tables, "run": [{**row, **each} for row in sound.tables["run"]]} for each in changes]
+    for number, each in enumerate([*tables, {**sound.tables, "source": []}]):
+        bad = dataclasses.replace(sound, session={**sound.session, "id": f"bad{number}"}, tables=each)
+        raw = core.to_bytes(bad)
+        (remote / core.key_of(bad, raw)).write_bytes(core.pack(raw))
+    done = inside.run("sync", "pull", "--remote", remote, "--db", "new.db")
+    assert done.returncode == 4, done.stderr
+    assert "crt sync verify --quarantine" in done.stderr
+    assert len(rows(folder / "new.db")) == 8  # the rest came
+    assert inside.run("sync", "verify", "--quarantine", "--remote", remote).returncode == 4
+    assert len(list(remote.glob("quarantine/segments/v1/*/bad*"))) == 4
+    assert inside.run("sync", "pull", "--remote", remote, "--db", "new.db").returncode == 0
 
+
+def test_a_newer_history_says_what_to_type(inside: Any, folder: Path, tmp_path: Path) -> None:
     remote = tmp_path / "remote"
     fill(folder / "benchmark.db", 1)
     inside.run("sync", "push", "--remote", remote)

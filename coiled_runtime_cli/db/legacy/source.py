@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shlex
 import shutil
 import sqlite3
 from array import array
@@ -243,7 +244,7 @@ def _explanation(path: Path, said: str) -> CrtError:
     if "malformed" in said:
         return ToolError(
             f"the database is damaged: {path}",
-            hint=f"sqlite3 '{path}' .recover | sqlite3 recovered.db; then: crt db import recovered.db",
+            hint=f"sqlite3 {shlex.quote(str(path))} .recover | sqlite3 recovered.db; then: crt db import recovered.db",
         )
     if "locked" in said:
         return ToolError(f"{path} stays locked by another process", hint="run the command again when that one is done")
@@ -269,7 +270,7 @@ def _check_file(path: Path) -> None:
     if missing and not _beside(path, "-wal").exists():
         raise ToolError(
             f"{path} is cut short: its last {missing} bytes are missing",
-            hint=f"fetch it again, or save what is there: sqlite3 '{path}' .recover | sqlite3 recovered.db",
+            hint=f"fetch it again, or save what is there: sqlite3 {shlex.quote(str(path))} .recover | sqlite3 recovered.db",
         )
 
 
@@ -343,7 +344,7 @@ def _check_tables(path: Path, connection: sqlite3.Connection) -> None:
     if revisions & read_revisions().known or {"run", "session", "benchmark"} <= tables:
         raise UsageError(
             f"{path} is crt's own database: there is nothing to convert",
-            hint=f"use it as it is, also together with others: crt report --db '{path}' --db OTHER.db",
+            hint=f"use it as it is, also together with others: crt report --db {shlex.quote(str(path))} --db OTHER.db",
         )
     if not tables & set(TABLES):
         others = f"it has {', '.join(sorted(tables)[:5])}" if tables else "it has no tables at all"

@@ -10,6 +10,7 @@ from sqlalchemy import Connection, func, insert, select, text, update
 
 from coiled_runtime_cli.core import record
 from coiled_runtime_cli.db import models
+from coiled_runtime_cli.db.kinds import chunks
 from coiled_runtime_cli.db.legacy.rows import Measured, environment_row
 from coiled_runtime_cli.db.marks import forget_pushed
 
@@ -17,9 +18,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from coiled_runtime_cli.db.legacy.rows import Row, Tpch
-
-#: Values in one IN (...): SQLite takes 32,766 since 3.32, before that 999.
-_CHUNK = 500
 
 #: Environments and benchmarks whose keys are remembered; a real history has a few thousand.
 _REMEMBERED = 50_000
@@ -158,8 +156,8 @@ class Store:
         """Those of the UUIDs that the database has."""
         column = models.Run.uuid
         found: set[str] = set()
-        for start in range(0, len(uuids), _CHUNK):
-            found.update(self._connection.scalars(select(column).where(column.in_(uuids[start : start + _CHUNK]))))
+        for chunk in chunks(uuids):
+            found.update(self._connection.scalars(select(column).where(column.in_(chunk))))
         return found
 
     def environment(self, facts: Row, engines: Row) -> int | None:
@@ -250,12 +248,12 @@ class Store:
         ids = list(wanted)
         asked = [each for each in ids if not wanted[each].session.fresh]
         stored: dict[str, int] = {}
-        for start in range(0, len(asked), _CHUNK):
-            query = select(table.id, table.key).where(table.id.in_(asked[start : start + _CHUNK]))
+        for chunk in chunks(asked):
+            query = select(table.id, table.key).where(table.id.in_(chunk))
             stored.update({row.id: row.key for row in self._connection.execute(query)})
         new = [each for each in ids if each not in stored]
         rows = []
-        for identity, key in zip(new, self._reserved(table.__tablename__, len(new)), strict=True):
+        for identity, key in zip(new, self._cluster_keys(len(new)), strict=True):
             run = wanted[identity]
             assert run.cluster is not None
             rows.append((key, identity, run.session.key, run.spec, *run.cluster[1:]))
@@ -265,15 +263,15 @@ class Store:
             assert run.cluster is not None
             run.session.clusters[run.cluster] = stored[identity]
 
-    def _reserved(self, table: str, count: int) -> Iterable[int]:
-        """Keys that no other row of the table has or will get."""
+    def _cluster_keys(self, count: int) -> Iterable[int]:
+        """Keys that no other cluster has or will get."""
         if not count:
             return ()
         if self._sqlite:
             last = self._connection.scalar(select(func.max(models.Cluster.key))) or 0
             return range(last + 1, last + 1 + count)
-        query = text("select nextval(pg_get_serial_sequence(:table, 'key')) from generate_series(1, :count)")
-        return list(self._connection.scalars(query, {"table": table, "count": count}))
+        query = text("select nextval(pg_get_serial_sequence('cluster', 'key')) from generate_series(1, :count)")
+        return list(self._connection.scalars(query, {"count": count}))
 
     def _insert(self, table: str, columns: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> None:
         if rows:
