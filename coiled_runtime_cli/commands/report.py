@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Engine
 
     from coiled_runtime_cli.config import Config
+    from coiled_runtime_cli.core.findings import Known
     from coiled_runtime_cli.core.history import History
     from coiled_runtime_cli.report.build import Options, Progress
     from coiled_runtime_cli.report.folder import Written
@@ -82,7 +83,11 @@ def report(
         )
         bundle = plotly or (Path(chosen["plotly"]) if "plotly" in chosen else None)
         options = _options(
-            source, title=title or chosen.get("title"), baseline=baseline or chosen.get("baseline"), plotly=bundle
+            source,
+            title=title or chosen.get("title"),
+            baseline=baseline or chosen.get("baseline"),
+            experiments=bool(label),
+            plotly=bundle,
         )
         folder = out or Path(chosen.get("out", "site"))
         if summary is not None:
@@ -167,6 +172,12 @@ class _Source:
             suites=self._suites or None,
         )
 
+    def known(self) -> tuple[Known, ...]:
+        """What people, and fresh runs, have said of findings: ``crt detect`` keeps it in the first database."""
+        from coiled_runtime_cli.db.findings import known_findings
+
+        return tuple(known_findings(self.engines[0]))
+
     def _since(self) -> datetime | None:
         """The start of the days that are wanted: counted from the last session, so that an old history is not empty."""
         from datetime import timedelta
@@ -180,14 +191,22 @@ class _Source:
         return None if last is None else last - timedelta(days=self._days)
 
 
-def _options(source: _Source, *, title: str | None, baseline: str | None, plotly: Path | None) -> Options:
+def _options(
+    source: _Source, *, title: str | None, baseline: str | None, experiments: bool, plotly: Path | None
+) -> Options:
     from coiled_runtime_cli.core.nearest import unknown
     from coiled_runtime_cli.errors import UsageError
     from coiled_runtime_cli.report.build import Options
 
     if baseline is not None and baseline not in source.labels:
         raise UsageError(unknown("label", baseline, source.labels))
-    return Options(title=title or "Benchmarks", baseline=baseline, plotly=plotly)
+    return Options(
+        title=title or "Benchmarks",
+        baseline=baseline,
+        known=source.known(),
+        experiments=experiments,
+        plotly=plotly,
+    )
 
 
 #: The stages of a build and their usual shares of its time, in hundredths.
@@ -323,8 +342,9 @@ def _show_in_browser(page: Path) -> None:
 
 
 def _serve(source: _Source, options: Options, folder: Path, port: int, *, open_: bool) -> None:
-    """Serve the folder on this machine until Ctrl-C, and build it again when a database has new runs."""
+    """Serve the folder on this machine until Ctrl-C; build it again when there are new runs, or a finding was decided."""
     import webbrowser
+    from dataclasses import replace
 
     from coiled_runtime_cli import console
     from coiled_runtime_cli.db.history import stamp
@@ -336,13 +356,13 @@ def _serve(source: _Source, options: Options, folder: Path, port: int, *, open_:
         console.note("Ctrl-C ends it")
         if open_:
             webbrowser.open(server.address)
-        built = stamp(source.engines)
+        built = stamp(source.engines), options.known
         while True:
             server.wait(1.0)
             try:
-                now = stamp(source.engines)
+                now = stamp(source.engines), source.known()
                 if now != built:
-                    written, _ = _build(source, options, folder)
+                    written, _ = _build(source, replace(options, known=now[1]), folder)
                     built = now
                     server.changed()
                     console.note(f"{written.written:,} files written")

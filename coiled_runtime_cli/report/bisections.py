@@ -6,6 +6,7 @@ import math
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
+from coiled_runtime_cli.core.bisection_table import effect_text, percent, what_of
 from coiled_runtime_cli.core.quantity import ratio_text, seconds_text
 from coiled_runtime_cli.report.figures import bisection as figures
 from coiled_runtime_cli.report.groups import slug
@@ -26,7 +27,7 @@ def href(bisection: Bisection) -> str:
 
 def title(bisection: Bisection) -> str:
     """``test_shuffle in distributed``."""
-    what = _what(bisection)
+    what = what_of(bisection)
     return f"{what} in {bisection.repository}" if bisection.repository else what
 
 
@@ -38,13 +39,13 @@ def view(bisection: Bisection) -> BisectionView:
         title=title(bisection),
         status=bisection.status,
         answer=_answer(bisection, metric),
-        culprit=None if found is None else LinkView(text=figures.short(found.name), href=_web(found.url) or ""),
+        culprit=None if found is None else LinkView(text=figures.short(found), href=_web(found.url) or ""),
         subject=None if found is None else found.subject,
         repository=bisection.repository,
         benchmark=bisection.benchmark or " ".join(bisection.command) or None,
         metric=metric.label,
-        confidence=None if bisection.confidence is None else _share(bisection.confidence),
-        effect=None if bisection.effect is None else _effect(bisection.effect),
+        confidence=percent(bisection.confidence) or None,
+        effect=effect_text(bisection.effect) or None,
         started=_moment(bisection.started) or datetime.fromtimestamp(0, timezone.utc),
         took=None if bisection.ended is None else seconds_text(max(0.0, bisection.ended - bisection.started)),
         candidates=tuple(
@@ -52,7 +53,7 @@ def view(bisection: Bisection) -> BisectionView:
                 each.name,
                 each.subject,
                 _day(each.date),
-                "" if each.probability is None else _share(each.probability),
+                percent(each.probability),
                 _web(each.url),
             )
             for each in bisection.candidates
@@ -72,26 +73,20 @@ def _metric(bisection: Bisection) -> MetricView:
     return MetricView(key=bisection.metric, label=label[:1].upper() + label[1:], unit=unit, scale=scale, better="lower")
 
 
-def _what(bisection: Bisection) -> str:
-    if bisection.benchmark:
-        return bisection.benchmark.rpartition("::")[2] or bisection.benchmark
-    return " ".join(bisection.command) or "a command"
-
-
 def _answer(bisection: Bisection, metric: MetricView) -> str:
     """One sentence: what was found, or how the search stands."""
-    what, culprit = _what(bisection), figures.culprit_of(bisection)
+    what, culprit = what_of(bisection), figures.culprit_of(bisection)
     measured = sum(each.outcome == "measured" for each in bisection.probes)
     runs = f"{measured} measured run{'' if measured == 1 else 's'}"
     many = max(0, len(bisection.candidates) - 1)  # the good end is not the culprit
     among = f"{many} candidate{'' if many == 1 else 's'}"
     if bisection.status == "found" and culprit is not None:
-        name = figures.short(bisection.candidates[culprit].name)
+        name = figures.short(bisection.candidates[culprit])
         where = f" of {bisection.repository}" if bisection.repository else ""
         return f"{name}{where} made {what} {_change(bisection.effect, metric)}."
     if bisection.status == "found" and bisection.verdicts:
         several = [bisection.candidates[each] for each in _culprits(bisection)]
-        names = ", ".join(figures.short(each.name) for each in several[:6])
+        names = ", ".join(figures.short(each) for each in several[:6])
         change = _change(bisection.effect, metric)
         return f"One of {len(several)} made {what} {change}, which cannot be measured apart: {names}."
     if bisection.status == "no-change":
@@ -114,7 +109,7 @@ def _message(bisection: Bisection) -> str | None:
     """What is to be said beside the answer: its reason, and other changes in the range."""
     others = [each for each in bisection.verdicts if each.status == "found"][1:]
     names = [
-        f"{figures.short(bisection.candidates[each.culprits[0]].name)}{f' ({_effect(each.effect)})' if each.effect else ''}"
+        f"{figures.short(bisection.candidates[each.culprits[0]])}{f' ({effect_text(each.effect)})' if each.effect else ''}"
         for each in others
         if each.culprits and each.culprits[0] < len(bisection.candidates)
     ]
@@ -134,8 +129,8 @@ def _suspects(bisection: Bisection) -> str:
         return ""
     if few == 1:
         likely = max(bisection.candidates, key=lambda each: each.probability or 0.0)
-        return f"; most likely {figures.short(likely.name)} ({_share(likely.probability or 0.0)})"
-    return f"; {few} of them hold {_share(total)} of the probability"
+        return f"; most likely {figures.short(likely)} ({percent(likely.probability)})"
+    return f"; {few} of them hold {percent(total)} of the probability"
 
 
 def _change(effect: Effect | None, metric: MetricView) -> str:
@@ -148,26 +143,8 @@ def _change(effect: Effect | None, metric: MetricView) -> str:
     return f"{text.lstrip('+-')} {more if effect.ratio > 1 else less}"
 
 
-def _effect(effect: Effect) -> str:
-    text = ratio_text(effect.ratio)
-    if effect.low is None or effect.high is None:
-        return text
-    return f"{text} ({ratio_text(effect.low)} to {ratio_text(effect.high)})"
-
-
 def _finite(value: float | None) -> float | None:
     return value if value is not None and math.isfinite(value) else None
-
-
-def _share(probability: float) -> str:
-    if not math.isfinite(probability):
-        return ""
-    percent = 100 * probability
-    if 0 < percent < 0.1:
-        return "< 0.1 %"
-    if 99.9 < percent < 100:
-        return "> 99.9 %"
-    return f"{percent:.1f} %"
 
 
 def _probe(bisection: Bisection, probe: Probe, metric: MetricView) -> tuple[str, str, str, str, str]:
@@ -175,7 +152,7 @@ def _probe(bisection: Bisection, probe: Probe, metric: MetricView) -> tuple[str,
     when = _moment(probe.at)
     return (
         f"{when:%Y-%m-%d %H:%M:%S}" if when else "",
-        figures.short(bisection.candidates[probe.candidate].name) if known else f"candidate {probe.candidate}",
+        figures.short(bisection.candidates[probe.candidate]) if known else f"candidate {probe.candidate}",
         probe.purpose,
         probe.outcome,
         value_text(probe.value, metric) if probe.value is not None else "",

@@ -24,6 +24,7 @@ from coiled_runtime_cli.report.views import LinkView, SiteView
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
+    from coiled_runtime_cli.core.findings import Known
     from coiled_runtime_cli.core.history import History
     from coiled_runtime_cli.report.datafiles import Part
     from coiled_runtime_cli.report.digest import UnitDigest
@@ -39,13 +40,15 @@ _STATIC = Path(__file__).resolve().parent / "static"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """What a site is like. ``baseline`` is the label that the compare page starts from; ``window`` the days that the index looks
-    back; ``plotly`` a bundle of plotly.js to ship in place of the whole.
+    """What a site is like. ``baseline`` is the label that the compare page starts from; ``known`` what people, and fresh runs,
+    have said of findings; ``experiments`` asks for findings of A/B runs and bisections too; ``plotly`` is a bundle of plotly.js
+    to ship in place of the whole.
     """
 
     title: str = "Benchmarks"
     baseline: str | None = None
-    window: int = pages.WINDOW
+    known: tuple[Known, ...] = ()
+    experiments: bool = False
     plotly: Path | None = None
 
 
@@ -53,7 +56,8 @@ def look(history: History, options: Options, progress: Progress | None = None) -
     """What the pages show, without writing any."""
     tell = progress or _silent
     groups = group(history)
-    return pages.Pages(history, groups, digest_units(history, groups, tell), window=options.window)
+    digests = digest_units(history, groups, tell)
+    return pages.Pages(history, groups, digests, known=options.known, experiments=options.experiments)
 
 
 def digest_units(history: History, groups: Groups, tell: Progress) -> list[UnitDigest]:
@@ -72,18 +76,19 @@ def build(history: History, out: Path, options: Options, progress: Progress | No
     numbers = run_numbers(history)
     tell("sort", 1, 1)
     with building(out) as folder:
-        memory = folder.memory if folder.memory.get("renderer") == renderer() else {}
+        same = folder.memory.get("renderer") == renderer()
+        memory = folder.memory if same else {}
         units, digests = _units(history, groups, DataFiles(history, numbers), folder, memory.get("units", {}), tell)
-        site = pages.Pages(history, groups, digests, window=options.window)
+        site = pages.Pages(history, groups, digests, known=options.known, experiments=options.experiments)
         bundles = comparisons.bundles(history, groups, site.metrics, numbers)
         bundled = _bundles(bundles, folder, memory.get("bundles", {}), tell)
         catalogue = comparisons.catalogue(history, groups, bundles, site.metrics, site.hrefs, baseline=options.baseline)
         folder.put("data/compare.js", data_file("compare", catalogue))
         drawn = _figures(groups, site, folder, units, memory.get("figures", {}), tell)
-        _shared_data(history, folder, site)
+        _shared_data(history, folder, site, keep=same)
         for name, content in assets(options.plotly).items():
             folder.put(f"static/{name}", _AT_ONCE + content if name == "plotly.min.js" else content)
-        for name, content in _pages(history, groups, site, options, tell):
+        for name, content in _pages(history, site, options, tell):
             folder.put(name, content)
         memory = {"renderer": renderer(), "units": units, "bundles": bundled, "figures": drawn}
         tell("write", 0, 1)
@@ -220,31 +225,29 @@ def _bundles(
     return memory
 
 
-def _shared_data(history: History, folder: Folder, site: Pages) -> None:
+def _shared_data(history: History, folder: Folder, site: Pages, *, keep: bool) -> None:
+    """``keep`` leaves the environments that are there: the same crt wrote them."""
     for month, sessions in sessions_by_month(history).items():
         folder.put(f"data/sessions/{month}.js", data_file(f"sessions/{month}", sessions))
     for environment in history.environments:
         name = f"environments/{slug(environment.id)}"
-        if not (environment.packages and folder.keep([f"data/{name}.js"])):  # its id is the hash of its packages
+        # its id is the hash of its packages
+        if not (keep and environment.packages and folder.keep([f"data/{name}.js"])):
             folder.put(f"data/{name}.js", data_file(name, environment_document(environment)))
     folder.put("data/search.js", data_file("search", {"entries": site.search()}))
 
 
-def _pages(
-    history: History, groups: Groups, site: Pages, options: Options, tell: Progress
-) -> Iterator[tuple[str, bytes]]:
+def _pages(history: History, site: Pages, options: Options, tell: Progress) -> Iterator[tuple[str, bytes]]:
     """Every page and the feed: path and bytes."""
     frame = Frame(history, site, options)
     count = len(site.functions)
-    for done, (path, template, context) in enumerate(documents(history, groups, site, options), start=1):
+    for done, (path, template, context) in enumerate(documents(history, site, options), start=1):
         yield path, render(template, site=frame.of(path, template), **context).encode("utf-8", "backslashreplace")
         tell("write pages", min(done, count), count)  # the few other pages come for nothing
     yield "feed.atom", feed.atom(site.changes.all, title=options.title, last=site.last)
 
 
-def documents(
-    history: History, groups: Groups, site: Pages, options: Options
-) -> Iterator[tuple[str, str, dict[str, Any]]]:
+def documents(history: History, site: Pages, options: Options) -> Iterator[tuple[str, str, dict[str, Any]]]:
     """Path, template and context of every page."""
     yield "index.html", "index.html", {"view": site.index()}
     for suite in site.suites():
@@ -254,7 +257,7 @@ def documents(
         yield site.hrefs[number], "benchmark.html", {"view": view, "page": script_json(view.page)}
     yield "compare.html", "compare.html", comparisons.compare_context(options.baseline)
     yield "bars.html", "bars.html", comparisons.bars_context()
-    tpch = comparisons.tpch_context(history, groups, site)
+    tpch = comparisons.tpch_context(history)
     if tpch is not None:
         yield "tpch.html", "tpch.html", tpch
     for bisection in history.bisections:

@@ -8,14 +8,23 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+import numpy as np
+
 from coiled_runtime_cli.core import detect, forge
+from coiled_runtime_cli.core.matching import matched
+from coiled_runtime_cli.core.series import SeriesKey
+from coiled_runtime_cli.report.digest import MIN_EFFECT, PASSED
 from coiled_runtime_cli.report.figures.history import kind_of
+from coiled_runtime_cli.report.groups import is_experiment
 from coiled_runtime_cli.report.text import value_text
 from coiled_runtime_cli.report.views import ChangeView, LinkView, MovedView, SparkView
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    from numpy.typing import NDArray
+
+    from coiled_runtime_cli.core.findings import Known
     from coiled_runtime_cli.core.history import History
     from coiled_runtime_cli.report.digest import ChangeDigest, MetricDigest, UnitDigest
     from coiled_runtime_cli.report.groups import Groups, Unit
@@ -46,11 +55,15 @@ class Found:
     series: int
     good: int
     bad: int
-    better: str
 
 
 class Changes:
-    """Every finding of a history, the newest first, of each moment the largest first."""
+    """Every finding of a history, the newest first, of each moment the largest first.
+
+    A change that is one of the ``known`` findings has the state that a person, or fresh runs, gave it. Runs of experiments,
+    whose environments change on purpose, have findings only where ``experiments`` asks for them. ``searched`` counts the
+    series and metrics that had enough runs to have any.
+    """
 
     def __init__(
         self,
@@ -60,7 +73,11 @@ class Changes:
         metrics: Mapping[str, MetricView],
         hrefs: Mapping[int, str],
         suites: Mapping[str, str],
+        *,
+        known: Sequence[Known] = (),
+        experiments: bool = False,
     ) -> None:
+        self._history = history
         self._groups = groups
         self._metrics = metrics
         self._hrefs = hrefs
@@ -69,8 +86,17 @@ class Changes:
         self._pythons = {each.id: each.python for each in history.environments}
         self._hosts = {each.id: each.host_fingerprint for each in history.sessions}
         self._diffs: dict[tuple[str, str], tuple[tuple[MovedView, ...], int]] = {}
+        self._known: dict[tuple[SeriesKey, str, str], dict[str, Known]] = {}
+        for told in known:
+            self._known.setdefault((told.key, told.metric, told.kind), {}).setdefault(told.first_bad, told)
         self._newest = max((each.last for each in digests if each.last is not None), default=0)
-        self._found = self._related(list(self._findings(digests)))
+        judged = [
+            (unit, digest)
+            for unit, digest in zip(groups.units, digests, strict=True)
+            if experiments or not is_experiment(groups.runtimes[unit.runtime])
+        ]
+        self.searched = sum(digest.searched for _, digest in judged)
+        self._found = self._related(list(self._findings(judged)))
         self._by_function: dict[int, list[Found]] = {}
         for each in self._found:
             self._by_function.setdefault(each.function, []).append(each)
@@ -88,15 +114,16 @@ class Changes:
 
     def _leading(self, found: Sequence[Found]) -> tuple[ChangeView, ...]:
         told: set[str] = set()
-        leading: list[ChangeView] = []
-        for each in sorted(found, key=lambda one: (-(one.bad // _DAY), *_weight(one.view))):
+        leading: list[Found] = []
+        # one that is open speaks for its cause, so that none is hidden behind one that was accepted
+        for each in sorted(found, key=lambda one: (not one.view.is_open, *_order(one))):
             if each.view.id not in told:
                 told.update(self._alike[each.view.id])
-                leading.append(each.view)
-        return tuple(leading)
+                leading.append(each)
+        return tuple(each.view for each in sorted(leading, key=_order))
 
     def recent(self, days: int, limit: int) -> tuple[tuple[ChangeView, ...], int]:
-        """The findings of the last days: of those with one cause the largest, at most ``limit``; and how many are older."""
+        """The findings of the last days, one of each cause, at most ``limit``; and how many are older."""
         start = self._newest - days * _DAY
         late = [each for each in self._found if each.bad >= start]
         return self._leading(late)[:limit], len(self._found) - len(late)
@@ -117,31 +144,42 @@ class Changes:
             "high": view.high,
         }
 
-    def _findings(self, digests: Sequence[UnitDigest]) -> Iterator[Found]:
+    def _findings(self, judged: Sequence[tuple[Unit, UnitDigest]]) -> Iterator[Found]:
         """All changes that are still findings among all that was tested."""
-        candidates = [
-            (unit, index, key, digest, place)
-            for unit, each in zip(self._groups.units, digests, strict=True)
+        changed = [
+            (unit, index, self._metrics[key], digest)
+            for unit, each in judged
             for index, series in enumerate(each.series)
             for key, digest in series.metrics.items()
-            for place in range(len(digest.changes))
+            if digest.changes
         ]
+        p_values = [change.p_value for *_, digest in changed for change in digest.changes]
         # each change is a test, beside the series that were searched and had none
-        searched = sum(each.tested for each in digests) + len(candidates)
-        sure = detect.q_values([digest.changes[place].p_value for *_, digest, place in candidates], searched)
-        for (unit, index, key, digest, place), q in zip(candidates, sure, strict=True):
-            if q <= FALSE_DISCOVERIES and key in self._metrics:
-                yield self._finding(unit, index, self._metrics[key], digest, place, q)
+        sure = iter(detect.q_values(p_values, len(p_values) + self.searched - len(changed)))
+        for unit, index, metric, digest in changed:
+            known = self._remembered(unit, index, metric, digest)
+            for place in range(len(digest.changes)):
+                q = next(sure)
+                if q <= FALSE_DISCOVERIES:
+                    yield self._finding(unit, index, metric, digest, place, q, known.get(place))
 
-    def _finding(self, unit: Unit, index: int, metric: MetricView, digest: MetricDigest, place: int, q: float) -> Found:
+    def _finding(
+        self,
+        unit: Unit,
+        index: int,
+        metric: MetricView,
+        digest: MetricDigest,
+        place: int,
+        q: float,
+        same: Known | None,
+    ) -> Found:
         change, series = digest.changes[place], unit.series[index]
         function = self._groups.functions[unit.function]
         runtime = self._groups.runtimes[unit.runtime]
-        later = [each.after for each in digest.changes[place + 1 :]]
         moved, more = self._moved(change)
         name = f"{unit.name}|{series.benchmark}|{series.epoch}|{metric.key}|{change.bad_uuid}"
         token = hashlib.sha256(name.encode("utf-8", "backslashreplace")).hexdigest()[:12]
-        state = {
+        address = {
             "metric": metric.key,
             "runtime": runtime.id,
             "run": change.bad_uuid,
@@ -150,12 +188,12 @@ class Changes:
         view = ChangeView(
             id=token,
             kind=kind_of(change.ratio, metric.better),
-            state=detect.state(change.before, later, change.held, p_value=change.p_value),
+            state=_state(digest, place, same),
             metric=metric,
             benchmark=series.benchmark,
             name=series.name,
             suite=self._suites[function.path],
-            href=f"{self._hrefs[unit.function]}#" + "&".join(f"{key}={quote(text)}" for key, text in state.items()),
+            href=f"{self._hrefs[unit.function]}#" + "&".join(f"{key}={quote(text)}" for key, text in address.items()),
             runtime=runtime.text,
             since=_moment(change.bad),
             before=value_text(change.before, metric),
@@ -176,8 +214,47 @@ class Changes:
             series=index,
             good=change.good,
             bad=change.bad,
-            better=metric.better,
         )
+
+    def _remembered(self, unit: Unit, index: int, metric: MetricView, digest: MetricDigest) -> dict[int, Known]:
+        """The known finding that each change of a series is, by its place, as ``crt detect`` knows them again."""
+        if not self._known:
+            return {}
+        series, runtime = unit.series[index], self._groups.runtimes[unit.runtime]
+        key = SeriesKey(
+            benchmark=series.benchmark,
+            epoch=series.epoch,
+            label=runtime.label,
+            scale=runtime.scale,
+            cluster=runtime.cluster,
+            python=runtime.python,
+            host=runtime.host,
+        )
+        remembered: dict[int, Known] = {}
+        for kind in ("regression", "improvement"):
+            known = self._known.get((key, metric.key, kind), {})
+            places = [place for place, each in enumerate(digest.changes) if kind_of(each.ratio, metric.better) == kind]
+            if not known or not places:
+                continue
+            start = self._starts(unit, index, metric.key)
+            number_of = {first_bad: number for number, first_bad in enumerate(known)}
+            uuids = [digest.changes[place].bad_uuid for place in places]
+            pairs = matched(
+                np.searchsorted(start, [1000 * digest.changes[place].bad for place in places]).tolist(),
+                np.searchsorted(start, [round(each.since.timestamp() * 1e6) for each in known.values()]).tolist(),
+                sure={number: number_of[uuid] for number, uuid in enumerate(uuids) if uuid in number_of},
+            )
+            there = list(known.values())
+            remembered.update({places[number]: there[other] for number, other in pairs.items()})
+        return remembered
+
+    def _starts(self, unit: Unit, index: int, metric: str) -> NDArray[np.int64]:
+        """When the runs of a series started that are searched for changes of a metric, in microseconds."""
+        runs = self._history.runs
+        rows = unit.rows[unit.series_of == index]
+        fit = (runs.outcome[rows] == PASSED) & ~runs.profiled[rows] & (runs.values[metric][rows] > 0)
+        start: NDArray[np.int64] = runs.start[rows[fit]]
+        return start
 
     def _related(self, found: list[Found]) -> list[Found]:
         """Order the findings, and tell each which others have its cause: one direction, one stretch of time."""
@@ -230,6 +307,18 @@ class Changes:
         return tuple(moved[:_MOVED]), max(0, len(moved) - _MOVED)
 
 
+def _state(digest: MetricDigest, place: int, same: Known | None) -> str:
+    """How a change stands; ``same`` is the known finding that it is."""
+    change = digest.changes[place]
+    later = [each.after for each in digest.changes[place + 1 :]]
+    state = detect.state(change.before, later, change.held, p_value=change.p_value, min_effect=MIN_EFFECT)
+    if same is not None and same.accepted and state != "fixed":
+        return "accepted"
+    if same is not None and same.verdict is not None and state == "suspect":
+        return same.verdict
+    return state
+
+
 def _title(view: ChangeView) -> str:
     return f"{view.name}, {view.metric.label.lower()}"
 
@@ -237,10 +326,15 @@ def _title(view: ChangeView) -> str:
 def _spark(change: ChangeDigest, metric: MetricView) -> SparkView:
     step = 100 / max(1, len(change.spark) - 1)
     return SparkView(
-        points=tuple(None if y is None else (round(x * step), 100 - y) for x, y in enumerate(change.spark)),
+        points=tuple((round(x * step), 100 - y) for x, y in enumerate(change.spark)),
         at=round((change.spark_at - 0.5) * step),
         label=f"{metric.label} before and after the change",
     )
+
+
+def _order(found: Found) -> tuple[int, int, float, str]:
+    """Sort key: the newest day first, within it what matters most."""
+    return -(found.bad // _DAY), *_weight(found.view)
 
 
 def _weight(view: ChangeView) -> tuple[int, float, str]:

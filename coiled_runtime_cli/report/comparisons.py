@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
     from coiled_runtime_cli.core.history import History, HistoryBenchmark, HistoryEnvironment
     from coiled_runtime_cli.report.groups import Groups
-    from coiled_runtime_cli.report.pages import Pages
     from coiled_runtime_cli.report.views import MetricView, RuntimeView
 
 #: Where a month is not known, since neither the session nor its runs say when they were.
@@ -371,9 +370,8 @@ def bars_context() -> dict[str, Any]:
     return {"page": script_json({"figures": {"bars": bars.medians()}})}
 
 
-def tpch_context(history: History, groups: Groups, site: Pages) -> dict[str, Any] | None:
+def tpch_context(history: History) -> dict[str, Any] | None:
     """What the template of the TPC-H page needs; None where the history has no TPC-H tests."""
-    del groups, site
     if not has_tpch(history):
         return None
     return {

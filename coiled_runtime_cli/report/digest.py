@@ -1,6 +1,6 @@
 """What each unit amounts to: levels, changes, the recent past, marks of a changed environment.
 
-A digest depends on the runs of its unit alone, so that it is made once and kept (see ``manifest.py``) until it has new runs.
+A digest depends on the runs of its unit alone, so that it is made once and kept (see ``folder.py``) until it has new runs.
 Times in a digest are milliseconds since the epoch (UTC), values are in the metric's unit.
 """
 
@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from coiled_runtime_cli.core import changepoint
+from coiled_runtime_cli.core.grouping import codes
 from coiled_runtime_cli.core.history import NO_TIME, uuid_text
 from coiled_runtime_cli.core.record import OUTCOMES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
 
 PASSED = OUTCOMES.index("passed")
 SKIPPED = OUTCOMES.index("skipped")
+
+#: The smallest change that counts, as a fraction: what ``crt detect`` takes where it is not told another.
+MIN_EFFECT = 0.05
 
 #: Points of a sparkline: more cannot be seen in a table's row.
 SPARK = 32
@@ -85,7 +89,7 @@ class ChangeDigest:
     high: float | None
     p_value: float
     held: int  # runs from the change to the next one, or to the end
-    spark: tuple[int | None, ...] = ()  # 0 to 100, up to 32 of them
+    spark: tuple[int, ...] = ()  # 0 to 100, up to 32 of them
     spark_at: int = 0  # index of the first one after the change
 
 
@@ -119,7 +123,7 @@ class MarkDigest:
 class UnitDigest:
     runs: int
     last: int | None
-    tested: int  # series x metrics that were searched for changes
+    searched: int  # series x metrics that had enough runs to be searched for changes
     series: tuple[SeriesDigest, ...]
     marks: tuple[MarkDigest, ...] = field(default=())
 
@@ -153,13 +157,14 @@ class _Reader:
         self._metrics = [each.key for each in history.metrics]
         self._descriptions = [_description(each) for each in history.environments]
         # alike ones have one number, so that few of the places where the environment changes need a closer look
-        self._description_codes = _codes(tuple(each.items()) for each in self._descriptions)
-        self._host_codes = _codes(each.host_fingerprint for each in history.sessions)
+        _, self._description_codes = codes(tuple(each.items()) for each in self._descriptions)
+        _, self._host_codes = codes(each.host_fingerprint for each in history.sessions)
 
     def digests(self, units: Sequence[Unit]) -> list[UnitDigest]:
         runs = self._history.runs
         searched: list[tuple[int, int, str, NDArray[np.int64]]] = []  # unit, series, metric, rows
         arrays: list[NDArray[np.float64]] = []
+        enough = [0] * len(units)
         for number, unit in enumerate(units):
             fit = (runs.outcome[unit.rows] == PASSED) & ~runs.profiled[unit.rows]
             passed = [unit.rows[fit & (unit.series_of == each)] for each in range(len(unit.series))]
@@ -171,11 +176,12 @@ class _Reader:
                     if known.any():
                         searched.append((number, index, metric, rows[known]))
                         arrays.append(values[known])
-        changes = changepoint.find_changes(arrays)
+                        enough[number] += int(np.count_nonzero(arrays[-1] > 0) >= changepoint.FEWEST)
+        changes = changepoint.find_changes(arrays, min_effect=MIN_EFFECT)
         digests: list[list[dict[str, MetricDigest]]] = [[{} for _ in unit.series] for unit in units]
         for (number, index, metric, rows), values, steps in zip(searched, arrays, changes, strict=True):
             digests[number][index][metric] = self._metric(rows, values, steps)
-        return [self._unit(unit, metrics) for unit, metrics in zip(units, digests, strict=True)]
+        return [self._unit(*each) for each in zip(units, digests, enough, strict=True)]
 
     def _metric(
         self, rows: NDArray[np.int64], values: NDArray[np.float64], steps: Sequence[changepoint.Change]
@@ -227,13 +233,13 @@ class _Reader:
             spark_at=at,
         )
 
-    def _unit(self, unit: Unit, metrics: Sequence[dict[str, MetricDigest]]) -> UnitDigest:
+    def _unit(self, unit: Unit, metrics: Sequence[dict[str, MetricDigest]], searched: int) -> UnitDigest:
         runs = self._history.runs
         last = int(runs.start[unit.rows].max())
         return UnitDigest(
             runs=len(unit.rows),
             last=None if last == NO_TIME else _milliseconds(last),
-            tested=sum(len(each) for each in metrics),
+            searched=searched,
             series=tuple(self._series(unit.rows[unit.series_of == index], each) for index, each in enumerate(metrics)),
             marks=tuple(self._marks(unit)),
         )
@@ -295,11 +301,6 @@ class _Reader:
         yield from marks[-_MARKS:]
 
 
-def _codes(things: Iterable[Any]) -> NDArray[np.int64]:
-    known: dict[Any, int] = {}
-    return np.array([known.setdefault(each, len(known)) for each in things], np.int64)
-
-
 def release(version: str | None) -> str | None:
     """``2026.8.0`` of ``2026.8.0+17.gabc1234``: what moves when a package is released, not with each commit."""
     return None if version is None else version.partition("+")[0]
@@ -330,7 +331,7 @@ def _moved(before: dict[str, str | None], after: dict[str, str | None]) -> list[
     return [(name, before.get(name), after.get(name)) for name in names]
 
 
-def spark_points(values: Sequence[float]) -> tuple[int | None, ...]:
+def spark_points(values: Sequence[float]) -> tuple[int, ...]:
     """Up to 32 medians of neighbouring values, scaled to 0 (lowest) to 100; 50 where all are alike."""
     numbers = np.asarray(values, float)
     if len(numbers) == 0:
@@ -342,7 +343,7 @@ def spark_points(values: Sequence[float]) -> tuple[int | None, ...]:
     return tuple(np.rint((medians - low) / (high - low) * 100).astype(int).tolist())
 
 
-def _spark(values: NDArray[np.float64], index: int) -> tuple[tuple[int | None, ...], int]:
+def _spark(values: NDArray[np.float64], index: int) -> tuple[tuple[int, ...], int]:
     """The values around a change, and which point is the first one after it: no point mixes both sides."""
     before, after = values[max(0, index - 60) : index], values[index : index + 60]
     counts = np.concatenate((left := _shares(len(before), SPARK // 2), _shares(len(after), SPARK // 2)))
@@ -377,7 +378,7 @@ def from_document(document: dict[str, Any]) -> UnitDigest:
     return UnitDigest(
         runs=document["runs"],
         last=document["last"],
-        tested=document["tested"],
+        searched=document["searched"],
         series=tuple(
             SeriesDigest(
                 **{

@@ -40,7 +40,6 @@ class Written:
     written: int
     unchanged: int
     removed: int
-    written_bytes: int
     size: int
 
 
@@ -53,7 +52,6 @@ class Folder:
         self._old: dict[str, list[Any]] = old.get("files", {})
         self._files: dict[str, list[Any]] = {}
         self._staged: list[str] = []
-        self._bytes = 0
         self._writer = _Writer()
         self._made: set[Path] = set()
         #: What the build before this one wanted to be remembered, by name; empty for a new site.
@@ -70,7 +68,6 @@ class Folder:
         self._writer.write(target, content)
         self._files[name] = fact
         self._staged.append(name)
-        self._bytes += len(content)
 
     def keep(self, names: list[str]) -> bool:
         """Leave files of the last build as they are; False, and nothing kept, where one of them is not there any more."""
@@ -81,16 +78,22 @@ class Folder:
         return True
 
     def commit(self, memory: Mapping[str, Any]) -> Written:
-        """Move what was staged into place, remove what the site has no more, and remember ``memory``."""
+        """Move what was staged into place, remove what the site has no more, and remember ``memory``.
+
+        Raises UsageError, and moves nothing, where one of the files would take the place of somebody else's.
+        """
         self._writer.finish()
+        for name in self._staged:
+            if name not in self._old:
+                _refuse_foreign(self.path, name)
+        for name in self._staged:
+            self._make((self.path / name).parent)
         stale = [name for name in self._old if name not in self._files]
         manifest = {"schema": _MANIFEST_SCHEMA, "files": self._files, "memory": memory}
         text = json.dumps(manifest, sort_keys=True, separators=(",", ":"), allow_nan=False)
         (self._staging / MANIFEST).write_text(text, encoding="ascii")
         for name in sorted(self._staged, key=_turn):
-            target = self.path / name
-            self._make(target.parent)
-            (self._staging / name).replace(target)
+            (self._staging / name).replace(self.path / name)
         (self._staging / MANIFEST).replace(self.path / MANIFEST)
         for name in stale:
             self._remove(name)
@@ -99,7 +102,6 @@ class Folder:
             written=len(self._staged),
             unchanged=len(self._files) - len(self._staged),
             removed=len(stale),
-            written_bytes=self._bytes,
             size=sum(fact[1] for fact in self._files.values()),
         )
 
@@ -170,7 +172,8 @@ def building(path: Path) -> Iterator[Folder]:
         path = path.resolve()
         with _alone(path):
             old = _manifest(path)
-            _refuse_foreign(path, old)
+            if not old:
+                _refuse_foreign(path, "index.html")
             for left in path.glob(f"{_STAGING}*"):
                 shutil.rmtree(left, ignore_errors=True)
             staging = Path(tempfile.mkdtemp(prefix=_STAGING, dir=path))
@@ -211,12 +214,19 @@ def _turn(name: str) -> tuple[int, str]:
 
 
 def _manifest(path: Path) -> dict[str, Any]:
-    """What the last build left in the folder; empty where none did, or where it cannot be read."""
+    """What the last build left in the folder; empty where none did, or where it cannot be read.
+
+    Raises UsageError where it is the manifest of something else.
+    """
     try:
         manifest = json.loads((path / MANIFEST).read_bytes())
     except (OSError, ValueError, RecursionError):
         return {}
-    if not isinstance(manifest, dict) or manifest.get("schema") != _MANIFEST_SCHEMA:
+    if not isinstance(manifest, dict):
+        return {}
+    if "schema" not in manifest:
+        raise _foreign(path, MANIFEST)
+    if manifest["schema"] != _MANIFEST_SCHEMA:
         return {}
     files = manifest.get("files")
     if not isinstance(files, dict) or not isinstance(manifest.get("memory"), dict):
@@ -234,11 +244,33 @@ def _inside(name: str) -> bool:
     return bool(parts) and not name.startswith("/") and ".." not in parts
 
 
-def _refuse_foreign(path: Path, old: dict[str, Any]) -> None:
-    if old or not (path / "index.html").exists():
-        return
-    raise UsageError(
-        f"{path} has an index.html that crt did not write",
+#: What a file of a site has in it, whichever crt wrote it, by the end of its name.
+_MARKS = {".html": b"Drawn by crt ", ".atom": b"urn:crt:report:changes", ".js": b"crt.data("}
+
+
+def _refuse_foreign(path: Path, name: str) -> None:
+    """Raises UsageError where the folder has that file and no manifest that tells of it, unless crt wrote it all the same.
+
+    The manifest comes last: a build that was killed before has left files without one, and so has who lost it.
+    """
+    target = path / name
+    if os.path.lexists(target) and not (target.is_file() and _is_ours(path, name)):
+        raise _foreign(path, name)
+
+
+def _is_ours(path: Path, name: str) -> bool:
+    """Scripts and styles say nothing of who wrote them: those are the site's whose data are beside them."""
+    told = "data/search.js" if name.startswith("static/") else name
+    mark = _MARKS.get(PurePosixPath(told).suffix)
+    try:
+        return mark is not None and mark in (path / told).read_bytes()
+    except OSError:
+        return False
+
+
+def _foreign(path: Path, name: str) -> UsageError:
+    return UsageError(
+        f"{path} has a file that crt did not write: {name}",
         hint="choose another folder with --out, or remove that file",
     )
 
@@ -272,7 +304,9 @@ def _tool_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except (NotADirectoryError, FileExistsError) as error:
-        raise UsageError(f"{path} is not a folder", hint="choose another folder with --out") from error
+        raise UsageError(
+            f"{error.filename or path} is not a folder", hint="choose another folder with --out"
+        ) from error
     except OSError as error:
         reason = error.strerror or str(error)
         hint = "the site that was there is as it was"

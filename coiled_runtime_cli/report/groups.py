@@ -15,12 +15,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from coiled_runtime_cli.core.grouping import codes
 from coiled_runtime_cli.core.history import NO_TIME
-from coiled_runtime_cli.core.series import SeriesKey, series_key
+from coiled_runtime_cli.core.series import EXPERIMENTS, SeriesKey, series_key
 from coiled_runtime_cli.report.views import RuntimeView
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Iterable, Sequence
+    from collections.abc import Iterable, Sequence
 
     from numpy.typing import NDArray
 
@@ -103,6 +104,11 @@ def slug(text: str, *, always: bool = False) -> str:
     return f"{readable}-{token}" if readable else token
 
 
+def is_experiment(runtime: RuntimeView) -> bool:
+    """Whether its runs were made to compare: their environments change on purpose, and what changes with them is no news."""
+    return (runtime.label or "").startswith(EXPERIMENTS)
+
+
 def function_slug(path: str, name: str) -> str:
     """The name of a test's page: of its file's path and its name without parameters."""
     return slug(f"{path.removesuffix('.py').replace('/', '.')}.{name}")
@@ -133,25 +139,17 @@ def _functions(history: History) -> tuple[tuple[Function, ...], NDArray[np.int32
     return tuple(functions), of
 
 
-def _codes(things: Iterable[Hashable]) -> tuple[list[Any], NDArray[np.int64]]:
-    """The distinct things in the order met, and for each thing its index among them."""
-    known: dict[Hashable, int] = {}
-    of = np.array([known.setdefault(each, len(known)) for each in things], np.int64)
-    return list(known), of
-
-
 def _runtimes(history: History) -> tuple[tuple[RuntimeView, ...], NDArray[np.int32]]:
     runs = history.runs
-    sessions, session_code = _codes((each.label, each.scale, each.host_fingerprint) for each in history.sessions)
-    clusters, cluster_code = _codes([*((each.spec_id, each.kind) for each in history.clusters), (None, None)])
-    pythons, python_code = _codes([*(each.python for each in history.environments), None])
+    sessions, session_code = codes((each.label, each.scale, each.host_fingerprint) for each in history.sessions)
+    clusters, cluster_code = codes([*((each.spec_id, each.kind) for each in history.clusters), (None, None)])
+    pythons, python_code = codes([*(each.python for each in history.environments), None])
     if not len(runs):
         return (), np.zeros(0, np.int32)
     # index -1 takes the last entry, which stands for none
     mixed = (session_code[runs.session] * len(clusters) + cluster_code[runs.cluster]) * len(pythons)
     mixed += python_code[runs.environment]
-    distinct, first, of, counts = np.unique(mixed, return_index=True, return_inverse=True, return_counts=True)
-    del first
+    distinct, of, counts = np.unique(mixed, return_inverse=True, return_counts=True)
     last = np.full(len(distinct), NO_TIME, np.int64)
     np.maximum.at(last, of, runs.start)
     merged: dict[SeriesKey, list[int]] = {}

@@ -9,7 +9,7 @@ import numpy as np
 
 from coiled_runtime_cli.core.record import OUTCOMES
 from coiled_runtime_cli.report.digest import KEY_PACKAGES, PASSED
-from coiled_runtime_cli.report.groups import moment
+from coiled_runtime_cli.report.groups import is_experiment, moment
 from coiled_runtime_cli.report.text import value_text
 from coiled_runtime_cli.report.views import HealthView, MetricView, TroubleView
 
@@ -90,7 +90,7 @@ class Health:
                 if len(failed):
                     yield "failed", self._failed(unit, series.name, len(rows), failed)
                 what = self._slow(rows, unit.rows[mine & ~there])
-                if what is not None:
+                if what is not None and not is_experiment(self._groups.runtimes[runtime]):
                     yield "slow", self._trouble(unit, series.name, what)
 
     def _trouble(self, unit: Unit, name: str, what: str, detail: str | None = None) -> TroubleView:

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from coiled_runtime_cli.core import forge
-from coiled_runtime_cli.core.changepoint import FEWEST
 from coiled_runtime_cli.report import highlight
 from coiled_runtime_cli.report.changes import Changes
 from coiled_runtime_cli.report.digest import spark_points
@@ -36,6 +35,7 @@ from coiled_runtime_cli.report.views import (
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
+    from coiled_runtime_cli.core.findings import Known
     from coiled_runtime_cli.core.history import History, HistoryMetric
     from coiled_runtime_cli.report.digest import SeriesDigest, UnitDigest
     from coiled_runtime_cli.report.groups import Function, Groups, Unit
@@ -83,15 +83,20 @@ class _Member:
 
 
 class Pages:
-    """``digests`` are those of ``groups.units``, in their order. ``window`` is in days."""
+    """``digests`` are those of ``groups.units``, in their order. See :class:`Changes` for ``known`` and ``experiments``."""
 
     def __init__(
-        self, history: History, groups: Groups, digests: Sequence[UnitDigest], *, window: int = WINDOW
+        self,
+        history: History,
+        groups: Groups,
+        digests: Sequence[UnitDigest],
+        *,
+        known: Sequence[Known] = (),
+        experiments: bool = False,
     ) -> None:
         self._history = history
         self._groups = groups
         self._digests = digests
-        self._window = window
         measured = {key for digest in digests for series in digest.series for key in series.metrics}
         #: The metrics that anything has a value of, the built-in ones first.
         self.metrics = tuple(metric_view(each) for each in history.metrics if each.key in measured)
@@ -104,7 +109,16 @@ class Pages:
         for number in self._units:
             self._paths.setdefault(groups.functions[number].path, []).append(number)
         self._suite_names = _suite_names(groups.functions[members[0]] for members in self._paths.values())
-        self.changes = Changes(history, groups, digests, self._metric, self.hrefs, self._suite_names)
+        self.changes = Changes(
+            history,
+            groups,
+            digests,
+            self._metric,
+            self.hrefs,
+            self._suite_names,
+            known=known,
+            experiments=experiments,
+        )
         self._rows = {number: self._row(number) for number in self._units}
         starts = history.runs.start[history.runs.start > 0]
         #: Times of the first and the last run.
@@ -126,20 +140,15 @@ class Pages:
         )
 
     def index(self) -> IndexView:
-        recent, older = self.changes.recent(self._window, LISTED)
+        recent, older = self.changes.recent(WINDOW, LISTED)
         # also where no run has any value: that all of them failed is what a session's health is about
         duration = next(metric_view(each) for each in self._history.metrics if each.key == "duration")
         health = Health(self._history, self._groups, duration, self.hrefs).views()
         return IndexView(
             changes=recent,
             older=older,
-            window=self._window,
-            searched=sum(
-                measured.n >= FEWEST
-                for digest in self._digests
-                for series in digest.series
-                for measured in series.metrics.values()
-            ),
+            window=WINDOW,
+            searched=self.changes.searched,
             health=health,
             suites=self.suites(),
         )
@@ -285,7 +294,7 @@ class Pages:
         level = _level(busiest.digest, "duration")
         shifts = [shift for each in members if (shift := self._shift(each.digest)) is not None]
         last = max((each.digest.last for each in members if each.digest.last is not None), default=None)
-        kinds = [each.view.kind for each in self.changes.of_function(number) if each.view.state != "fixed"]
+        kinds = [each.view.kind for each in self.changes.of_function(number) if each.view.is_open]
         metric = self._metric.get("duration")
         return FunctionRow(
             name=function.name,
@@ -308,7 +317,7 @@ class Pages:
         if not _timed(digest) or digest.last is None:
             return None
         levels = digest.metrics["duration"].levels
-        then = [each for each in levels if each.start <= digest.last - self._window * _DAY]
+        then = [each for each in levels if each.start <= digest.last - WINDOW * _DAY]
         if not then or then[-1].median <= 0 or levels[-1].median <= 0:
             return None
         return levels[-1].median / then[-1].median
@@ -435,7 +444,7 @@ def _spark(values: Sequence[float], label: str) -> SparkView:
     points = spark_points(values)
     step = 100 / max(1, len(points) - 1)
     return SparkView(
-        points=tuple(None if y is None else (round(x * step), 100 - y) for x, y in enumerate(points)),
+        points=tuple((round(x * step), 100 - y) for x, y in enumerate(points)),
         label=f"{label}: {len(values)} points" if values else "no values",
     )
 

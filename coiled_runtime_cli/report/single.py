@@ -33,12 +33,12 @@ def single_page(history: History, options: Options, progress: Progress) -> bytes
     """One HTML document with everything that the folder would hold. The address tells the page: ``#page=compare.html``."""
     groups = group(history)
     digests = build.digest_units(history, groups, progress)
-    site = pages.Pages(history, groups, digests, window=options.window)
+    site = pages.Pages(history, groups, digests, known=options.known, experiments=options.experiments)
     texts = {name: content.decode() for name, content in build.assets(options.plotly).items()}
     frame = build.Frame(history, site, options)
     parts: list[Markup] = []
     first = ""
-    for done, (path, template, context) in enumerate(build.documents(history, groups, site, options), start=1):
+    for done, (path, template, context) in enumerate(build.documents(history, site, options), start=1):
         view = replace(frame.of(path, template), inline={"crt.css": _style(texts["crt.css"])})
         html = render(template, site=view, **context)
         first = first or html

@@ -30,11 +30,15 @@ def summary(view: IndexView, *, title: str, flavour: str = "markdown", compariso
 def _headline(view: IndexView) -> str:
     if not view.health:
         return "No run is stored yet."
-    kinds = [change.kind for change in view.changes if change.state != "fixed"]
+    kinds = [change.kind for change in view.changes if change.is_open]
     counts = [f"**{_count(kinds.count(kind), kind)}**" for kind in ("regression", "improvement") if kind in kinds]
-    fixed = sum(change.state == "fixed" for change in view.changes)
-    if fixed:
+    states = [change.state for change in view.changes]
+    if fixed := states.count("fixed"):
         counts.append(f"{fixed} fixed since")
+    if accepted := states.count("accepted"):
+        counts.append(f"{accepted} accepted")
+    if suspects := states.count("suspect"):
+        counts.append(_count(suspects, "suspect"))
     found = ", ".join(counts) if counts else "No change"
     return f"{found} in the last {view.window} days."
 

@@ -55,9 +55,9 @@ class SiteView:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SparkView:
-    """A line of at most 32 points: each an x and y in 0..100 (y down), or None at a gap. ``at`` is the x of the change."""
+    """A line of at most 32 points: each an x and y in 0..100 (y down). ``at`` is the x of the change."""
 
-    points: tuple[tuple[int, int] | None, ...]
+    points: tuple[tuple[int, int], ...]
     at: int | None = None
     label: str = ""  # for who cannot see it
 
@@ -76,7 +76,7 @@ class MovedView:
 class ChangeView:
     id: str
     kind: str  # regression, improvement
-    state: str  # new, confirmed, fixed, accepted
+    state: str  # new, confirmed, fixed, accepted, suspect, noise
     metric: MetricView
     benchmark: str  # id
     name: str
@@ -96,6 +96,11 @@ class ChangeView:
     more_moved: int = 0  # packages that moved beyond those in ``moved``
     alike: tuple[LinkView, ...] = ()  # other findings with the same range and direction
 
+    @property
+    def is_open(self) -> bool:
+        """Whether somebody should look at it, as ``crt detect`` has it: neither accepted, nor fixed, nor a mere suspicion."""
+        return self.state in {"new", "confirmed"}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TroubleView:
@@ -104,7 +109,7 @@ class TroubleView:
     name: str
     suite: str
     href: str
-    what: str  # "failed", "1.8x its usual 2.1 s", "last seen 2026-11-02"
+    what: str  # "failed", "1.8x its usual 2.1 s", "last ran 2026-11-02"
     detail: str | None = None  # of a failure: its last line
 
 
@@ -141,7 +146,7 @@ class FunctionRow:
     value: float | None  # its level now, of the busiest series, in seconds
     value_text: str
     change: float | None  # level now over level a month before, geometric mean over its series
-    regressions: int  # findings that are not fixed
+    regressions: int  # findings that are open
     improvements: int
     spark: SparkView
 
@@ -168,7 +173,7 @@ class IndexView:
     changes: tuple[ChangeView, ...]  # the newest first
     older: int  # findings of the history that are not in ``changes``
     window: int  # days before the last run that ``changes`` covers
-    searched: int  # series that have enough runs to be searched for changes
+    searched: int  # series x metrics that have enough runs to be searched for changes
     health: tuple[HealthView, ...]  # by runtime, the last measured first
     suites: tuple[SuiteView, ...]
 

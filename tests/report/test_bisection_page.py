@@ -7,6 +7,7 @@ import math
 import pytest
 
 from coiled_runtime_cli.core.bisection import STATUSES, Bisection, Candidate, Effect, Probe, Verdict
+from coiled_runtime_cli.core.bisection_table import facts, percent
 from coiled_runtime_cli.report import bisections
 from coiled_runtime_cli.report.render import render
 from coiled_runtime_cli.report.views import LinkView, SiteView
@@ -50,12 +51,42 @@ def a_bisection(**changes: object) -> Bisection:
 
 def test_the_answer_comes_in_one_sentence() -> None:
     view = bisections.view(a_bisection())
-    assert view.answer == f"{f'{0xABC005:040x}'[:9]} of distributed made test_p2p[tasks] 21 % slower."
-    assert view.confidence == "99.3 %"
+    assert view.answer == f"{f'{0xABC005:040x}'[:10]} of distributed made test_p2p[tasks] 21 % slower."
+    assert view.confidence == "99.30 %"
     assert view.effect == "+21 % (+17 % to +25 %)"
     assert view.took == "20m 30s"
     assert view.culprit is not None
     assert view.culprit.href.startswith("https://example.org/commit/")
+
+
+def test_the_page_says_what_the_terminal_says() -> None:
+    answer = Verdict(first=0, last=7, status="found", culprits=(5,), confidence=0.99995, effect=Effect(ratio=1.21))
+    bisection = a_bisection(
+        verdicts=(answer,), confidence=answer.confidence, effect=answer.effect, benchmark=None, repository=None
+    )
+    told, view = dict(facts(bisection)), bisections.view(bisection)
+    assert (view.confidence, view.effect) == (told["confidence"], told["effect"]) == ("> 99.99 %", "+21 %")
+    assert view.title == told["metric"].removeprefix("duration of ") == "the command"
+    assert view.culprit is not None
+    assert told["culprit"].startswith(view.culprit.text)
+
+
+@pytest.mark.parametrize(
+    ("probability", "text"),
+    [
+        (None, ""),
+        (math.nan, ""),
+        (0.0, "0.0 %"),
+        (0.0004, "< 0.1 %"),
+        (0.001, "0.1 %"),
+        (0.5, "50.0 %"),
+        (0.993, "99.30 %"),
+        (0.99995, "> 99.99 %"),
+        (1.0, "> 99.99 %"),
+    ],
+)
+def test_a_probability_is_never_rounded_to_nothing_or_to_certainty(probability: float | None, text: str) -> None:
+    assert percent(probability) == text
 
 
 @pytest.mark.parametrize(
@@ -80,14 +111,14 @@ def test_every_way_to_stand_has_its_sentence(changes: dict[str, object], answer:
 def test_candidates_that_cannot_be_told_apart_are_the_answer_together_and_other_changes_are_named() -> None:
     several = Verdict(first=0, last=7, status="found", culprits=(4, 5), confidence=0.995)
     view = bisections.view(a_bisection(culprit=None, verdicts=(several,)))
-    names = [f"{0xABC000 + number:040x}"[:9] for number in (4, 5)]
+    names = [f"{0xABC000 + number:040x}"[:10] for number in (4, 5)]
     assert view.answer == (
         f"One of 2 made test_p2p[tasks] 21 % slower, which cannot be measured apart: {', '.join(names)}."
     )
     first = Verdict(first=0, last=7, status="found", culprits=(5,))
     second = Verdict(first=0, last=4, status="found", culprits=(2,), effect=Effect(ratio=1.1, low=1.05, high=1.15))
     view = bisections.view(a_bisection(verdicts=(first, second, Verdict(first=5, last=7, status="no-change"))))
-    assert view.message == f"Also in the range: {f'{0xABC002:040x}'[:9]} (+10 % (+5.0 % to +15 %))"
+    assert view.message == f"Also in the range: {f'{0xABC002:040x}'[:10]} (+10 % (+5.0 % to +15 %))"
 
 
 def test_measured_points_unbuildable_candidates_and_failures_are_told_apart() -> None:

@@ -56,7 +56,7 @@ def test_long_text_is_cut_to_one_line() -> None:
 
 @pytest.mark.parametrize(
     ("points", "drawn"),
-    [((), "<svg"), (((0, 50),), "<circle"), (((0, 0), None, (100, 100)), 'points="0,0 100,100 "')],
+    [((), "<svg"), (((0, 50),), "<circle"), (((0, 0), (100, 100)), 'points="0,0 100,100 "')],
 )
 def test_a_sparkline_is_drawn_from_any_number_of_points(points: Any, drawn: str) -> None:
     source = '{% from "_parts.html" import spark %}{{ spark(view, "regression") }}'

@@ -208,6 +208,90 @@ def test_a_folder_with_somebody_elses_index_is_refused(tmp_path: Path) -> None:
     assert (tmp_path / "index.html").read_text() == "mine"
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        "compare.html",
+        "feed.atom",
+        "benchmark/benchmarks.test_parquet.test_read.html",
+        "data/search.js",
+        "static/crt.css",
+        "manifest.json",
+    ],
+)
+def test_a_file_of_somebody_else_under_a_name_of_the_site_is_refused(
+    name: str, regression: Any, tmp_path: Path
+) -> None:
+    history = regression(days=3).history(tmp_path / "a.db")
+    site = tmp_path / "docs"
+    (site / name).parent.mkdir(parents=True)
+    (site / name).write_text('{"name": "mine"}')
+    with pytest.raises(UsageError, match=f"did not write: {name}"):
+        build(history, site, Options())
+    assert tree(site) == {name: b'{"name": "mine"}'}
+    (site / name).unlink()
+    build(history, site, Options())
+    assert_whole(site)
+
+
+def test_folders_and_files_in_each_others_place_are_refused_before_anything_is_moved(
+    regression: Any, tmp_path: Path
+) -> None:
+    history = regression(days=3).history(tmp_path / "a.db")
+    (tmp_path / "one" / "feed.atom").mkdir(parents=True)
+    with pytest.raises(UsageError, match=r"did not write: feed\.atom"):
+        build(history, tmp_path / "one", Options())
+    (tmp_path / "two").mkdir()
+    (tmp_path / "two" / "suite").write_text("mine")
+    with pytest.raises(UsageError, match="suite is not a folder"):
+        build(history, tmp_path / "two", Options())
+    assert tree(tmp_path / "one") == {}
+    assert tree(tmp_path / "two") == {"suite": b"mine"}
+
+
+@pytest.mark.parametrize("manifest", [None, "", '{"schema": 0, "pages": []}'])
+def test_a_site_whose_manifest_is_lost_damaged_or_of_another_schema_is_built_again(
+    manifest: str | None, regression: Any, tmp_path: Path
+) -> None:
+    story = regression()
+    build(story.history(tmp_path / "a.db"), tmp_path / "site", Options(title="Of old"))
+    file = tmp_path / "site" / "manifest.json"
+    file.unlink()
+    if manifest is not None:
+        file.write_text(manifest)
+    (tmp_path / "site" / "static" / "crt.css").write_text("/* of an older crt */")
+    story.session(41, {"test_write": 5.0}, dask="2026.9.0")
+    history = story.history(tmp_path / "b.db")
+    build(history, tmp_path / "site", Options())
+    build(history, tmp_path / "new", Options())
+    assert tree(tmp_path / "site") == tree(tmp_path / "new")
+
+
+def test_what_a_build_moved_before_it_was_killed_is_no_stranger_to_the_next(
+    regression: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site = tmp_path / "site"
+    story = regression()
+    build(story.history(tmp_path / "a.db"), site, Options())
+    story.session(50, {"test_new": {"duration": 1.0, "path": "benchmarks/test_array.py"}}, dask="2026.9.1")
+    history = story.history(tmp_path / "b.db")
+    replace = Path.replace
+
+    def killed(self: Path, target: Path) -> Path:
+        if self.name == "manifest.json":
+            raise KeyboardInterrupt
+        return replace(self, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "replace", killed)
+        with pytest.raises(KeyboardInterrupt):
+            build(history, site, Options())
+    assert "test_new" in (site / "index.html").read_text() + (site / "data" / "search.js").read_text()
+    build(history, site, Options(title="Another"))
+    build(history, tmp_path / "new", Options(title="Another"))
+    assert tree(site) == tree(tmp_path / "new")
+
+
 def test_a_file_in_the_place_of_the_folder_is_refused(tmp_path: Path) -> None:
     (tmp_path / "site").write_text("mine")
     with folder_error(tmp_path / "site", UsageError, "not a folder"):
@@ -255,13 +339,19 @@ def test_another_renderer_makes_everything_anew(
     regression: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     history = regression().history(tmp_path / "a.db")
+    data_file = builder.data_file
+
+    def older(name: str, payload: Any) -> bytes:
+        """As many bytes, and other ones."""
+        return data_file(name, payload).swapcase()
+
+    with monkeypatch.context() as patch:
+        patch.setattr(builder, "renderer", lambda: "another")
+        patch.setattr(builder, "data_file", older)
+        build(history, tmp_path / "site", Options())
     build(history, tmp_path / "site", Options())
-    before = tree(tmp_path / "site")
-    figures = next(name for name in before if name.endswith("figures.js"))
-    (tmp_path / "site" / figures).write_bytes(b"x" * len(before[figures]))  # as an older crt would have drawn it
-    monkeypatch.setattr(builder, "renderer", lambda: "another")
-    build(history, tmp_path / "site", Options())
-    assert set(tree(tmp_path / "site")) == set(before)
+    build(history, tmp_path / "new", Options())
+    assert tree(tmp_path / "site") == tree(tmp_path / "new")
 
 
 @pytest.mark.slow

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-import re
 from typing import TYPE_CHECKING, Any
 
+from coiled_runtime_cli.core.bisection_table import short_name
 from coiled_runtime_cli.report.figures.text import plain
 
 if TYPE_CHECKING:
@@ -17,21 +17,16 @@ if TYPE_CHECKING:
 _PURPOSES = {
     "calibrate": ("calibrating the ends", "series-0", "circle-open"),
     "search": ("searching", "series-0", "circle"),
-    "anchor": ("watching for drift", "series-1", "diamond-open"),
     "verify": ("verifying", "series-2", "star"),
 }
 
 #: Names below the axis, at most: more would overlap.
 _TICKS = 8
 
-_HASH = re.compile(r"[0-9a-f]{16,}")
 
-
-def short(name: str) -> str:
+def short(candidate: Candidate) -> str:
     """A commit by its first digits, anything else by what fits below an axis."""
-    if _HASH.fullmatch(name):
-        return name[:9]
-    line = " ".join(name.split())
+    line = " ".join(short_name(candidate).split())
     return line if len(line) <= 24 else f"{line[:23]}…"
 
 
@@ -141,7 +136,7 @@ def posterior(bisection: Bisection) -> dict[str, Any]:
 
 
 def _hover(candidate: Candidate) -> str:
-    name = f"<b>{plain(short(candidate.name))}</b>"
+    name = f"<b>{plain(short(candidate))}</b>"
     return f"{name}<br>{plain(candidate.subject)}" if candidate.subject else name
 
 
@@ -160,7 +155,7 @@ def _axis(candidates: Sequence[Candidate], culprit: int | None) -> dict[str, Any
         "title": {"text": "good → bad"},
         "range": [-0.6, last + 0.6],
         "tickvals": shown,
-        "ticktext": [plain(short(candidates[each].name)) for each in shown],
+        "ticktext": [plain(short(candidates[each])) for each in shown],
         "automargin": True,
         "ticklabeloverflow": "allow",
         "zeroline": False,

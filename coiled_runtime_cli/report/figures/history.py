@@ -120,7 +120,7 @@ def phases(line: Line, metrics: Sequence[MetricView], *, title: str) -> dict[str
 
 def kind_of(ratio: float, better: str) -> str:
     """Whether a level that went to ``ratio`` times what it was is a regression or an improvement."""
-    return "regression" if (ratio > 1) == (better == "lower") else "improvement"
+    return "regression" if (ratio > 1) == (better != "higher") else "improvement"
 
 
 def _axis(metric: MetricView) -> str:
