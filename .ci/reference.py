@@ -67,7 +67,7 @@ CODES = """\
 | 5 | inconclusive |
 | 130 | interrupted |
 
-They are the same in every format. `crt bisect-step` exits with what `git bisect run` understands: 0, 1 or 125.
+They are the same in every format. `crt bisect-step` exits with what `git bisect run` understands: 0, 1, 125 or 128.
 """
 
 

@@ -77,7 +77,10 @@ _COMMANDS = {
         "bisect", "bisect", "Find the commit, release or package that changed a measurement.", rest="--command-arg"
     ),
     "bisect-step": _Command(
-        "bisect_step", "bisect_step", "Judge the current commit for git bisect run: 0, 1 or 125.", rest="--command-arg"
+        "bisect_step",
+        "bisect_step",
+        "Judge the current commit for git bisect run: 0, 1, 125 or 128.",
+        rest="--command-arg",
     ),
     "sync": _Command("sync", "app", "Share the history through a bucket or a folder: push, pull, publish."),
     "db": _Command("db", "app", "Look after the database: query, export, merge, import, prune, upgrade."),
@@ -85,6 +88,11 @@ _COMMANDS = {
     "doctor": _Command("doctor", "doctor", "Look for what would keep crt from working here, and say what mends it."),
     "init": _Command("init", "init", "Set up benchmarks for a project of your own."),
 }
+
+
+#: What `git bisect run` is told by an error of `bisect-step`: to step over the commit, or to stop. Any other code is "bad" to it.
+_STOPS_GIT = 128
+_FOR_GIT = (125, _STOPS_GIT)
 
 
 @dataclass(slots=True)
@@ -98,6 +106,7 @@ class _Flags:
     config_file: Path | None = None
     no_config: bool = False
     debug: bool = False
+    stepping: bool = False  # it is git that asks, and takes what is below 128 for an answer
 
     def apply(self) -> None:
         color = self.color
@@ -151,6 +160,8 @@ class _LazyGroup(TyperGroup):
         name = args[0]
         if name not in _COMMANDS and not name.startswith("-") and not ctx.resilient_parsing:
             raise UsageError(unknown("command", name, _COMMANDS), hint="crt --help says what each one does")
+        if isinstance(ctx.obj, _Flags):
+            ctx.obj.stepping = name == "bisect-step"
         rest = _COMMANDS[name].rest if name in _COMMANDS else None
         if rest is not None and "--" in args:
             # or they would count as one more of the command's own arguments
@@ -312,6 +323,8 @@ def run(arguments: Sequence[str]) -> int:
         code = INTERRUPTED
     except Exception as problem:  # noqa: BLE001  what no other arm expects is a bug, and is called one
         code = _explain(problem, debug=flags.debug)
+        if flags.stepping and code not in _FOR_GIT:
+            code = _STOPS_GIT
     return _last_words(code)
 
 

@@ -216,19 +216,19 @@ def releases(package: str, good: str, bad: str, *, python: str | None) -> tuple[
 # --- packages
 
 
-def packages(good: Sequence[str], bad: Sequence[str]) -> tuple[Candidate, ...]:
+def packages(older: Sequence[str], newer: Sequence[str], *, first: str = "good") -> tuple[Candidate, ...]:
     """The packages that moved between two environments (requirements, exact), each on top of those before it.
 
-    What the field's own code stands on comes first: whether the change came with that or with the code is decided first.
-    Raises UsageError where nothing moved, or a requirement is not exact.
+    ``first`` is what the older one is called. What the field's own code stands on comes before that: whether the change came
+    with the one or the other is decided first. Raises UsageError where nothing moved, or a requirement is not exact.
     """
-    before, after = _exact(good), _exact(bad)
+    before, after = _exact(older), _exact(newer)
     moved = [name for name in sorted({*before, *after}) if before.get(name) != after.get(name)]
     if not moved:
         raise UsageError("the two environments have the same packages", hint="name two that differ")
     moved.sort(key=lambda name: (name in CODE, name))
     now = dict(before)
-    found = [Candidate(name="good", subject="the good environment", requirements=tuple(now.values()))]
+    found = [Candidate(name=first, subject=f"the {first} environment", requirements=tuple(now.values()))]
     for name in moved:
         if name in after:
             now[name] = after[name]

@@ -41,14 +41,13 @@ _NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rules:
-    """What a run's end means. ``timeout`` (s) with ``late_is_bad``: what takes longer counts as having taken so long.
+    """What a run's end means. ``timeout`` (s): what takes longer counts as having taken so long. None: it has no value then.
 
     The metric "failure" is 1 for a run that passes and 2 for one that fails.
     """
 
     metric: str
     timeout: float | None = None
-    late_is_bad: bool = False
 
 
 class Bench(Protocol):
@@ -126,12 +125,14 @@ class _Probing:
             return replace(begun, outcome="measured", value=2.0, message=message)
         return replace(begun, outcome="failed", message=message)
 
-    def _late(self, begun: Probe) -> Probe:
-        assert self._rules.timeout is not None
-        message = f"took longer than {self._rules.timeout:g} s"
+    def _late(self, begun: Probe, told: str) -> Probe:
+        """Whatever ran was ended: a verdict where a timeout was named. ``told`` is what is said of any other one."""
+        if self._rules.timeout is None:
+            return replace(begun, outcome="timeout", message=told)
+        message = _took_longer(self._rules.timeout)
         if self._rules.metric == "failure":
             return self._failed(begun, message)
-        if self._rules.late_is_bad and self._rules.metric == "duration":
+        if self._rules.metric == "duration":
             return replace(begun, outcome="measured", value=self._rules.timeout, message=message)
         return replace(begun, outcome="timeout", message=message)
 
@@ -236,11 +237,11 @@ class TestProbe(_Probing):
                 hint="name one, with its parameters in brackets",
             )
         if not runs:
-            return replace(self._failed(begun, "the test is not there, or could not be collected"))
+            return self._failed(begun, "the test is not there, or could not be collected")
         run = runs[-1]
         begun = replace(begun, run=run.uuid, at=run.start or begun.at)
         if run.outcome == "timeout":
-            return self._late(begun)
+            return self._late(begun, _last_line(run.failure))
         if run.outcome == "skipped":
             return replace(begun, outcome="failed", message=f"the test was skipped: {_last_line(run.failure)}")
         if run.outcome != "passed":
@@ -296,7 +297,10 @@ def _wrong_imports(ready: Ready, environment: Environment | None) -> str | None:
 
 
 class CommandProbe(_Probing):
-    """Runs a command in the caller's folder, in a process that outlives nothing."""
+    """Runs a command in the caller's folder, in a process that outlives nothing.
+
+    ``patience`` (s) is how long it may take where the rules have no timeout.
+    """
 
     def __init__(
         self,
@@ -308,9 +312,11 @@ class CommandProbe(_Probing):
         folder: Path,
         python: Path | None,
         stop: threading.Event,
+        patience: float,
         cores: tuple[tuple[int, ...], ...] = ((),),
     ) -> None:
         super().__init__(ready, record, rules)
+        self._longest = patience if rules.timeout is None else rules.timeout
         self._command = command
         self._folder = folder
         self._python = python
@@ -338,7 +344,7 @@ class CommandProbe(_Probing):
             "output": str(output),
             "errors": str(place / "errors.log"),
             "result": str(place / "result.json"),
-            "timeout": self._rules.timeout,
+            "timeout": self._longest,
             "parent": os.getpid(),
             "variables": variables,
             "imports": [[name, str(root)] for name, root, _ in ready.imports],
@@ -380,7 +386,7 @@ class CommandProbe(_Probing):
             raise UsageError(result["error"])
         begun = replace(begun, at=result["at"], log=str(place / "output.log"))
         if result["timed_out"]:
-            return self._late(begun)
+            return self._late(begun, _took_longer(self._longest))
         output, errors = ((place / f"{name}.log").read_text(errors="replace") for name in ("output", "errors"))
         code = result["returncode"]
         if code != 0:
@@ -432,6 +438,10 @@ def commit_at(root: Path) -> str | None:
         return built.read_text()
     found = git.checkout(root)
     return None if found is None or found.dirty else found.commit
+
+
+def _took_longer(seconds: float) -> str:
+    return f"took longer than {seconds:g} s"
 
 
 def _last_line(text: str | None) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from dataclasses import replace
@@ -14,7 +15,7 @@ from coiled_runtime_cli.db import bisections
 from coiled_runtime_cli.errors import ToolError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from sqlalchemy import Engine
@@ -22,10 +23,18 @@ if TYPE_CHECKING:
     from coiled_runtime_cli.core.search import Answer
 
 
-class Record:
-    """One bisection in its database. Every change is written before anything else happens; safe between threads."""
+#: How a bisection stands that can go on; and the file that says so beside its log, to whom its database is not at hand.
+OPEN_STATUSES = frozenset({"running", "interrupted"})
+OPEN = "open"
 
-    def __init__(self, engine: Engine, bisection: Bisection, folder: Path) -> None:
+
+class Record:
+    """One bisection in its database. Every change is written before anything else happens; safe between threads.
+
+    Without an engine it is kept nowhere: nobody goes on with it. ``folder`` is for its log.
+    """
+
+    def __init__(self, engine: Engine | None, bisection: Bisection, folder: Path) -> None:
         self._engine = engine
         self.bisection = bisection
         self.folder = folder
@@ -41,7 +50,8 @@ class Record:
         spent = self.bisection.spent + now - self._since
         self._since = now
         self.bisection = replace(self.bisection, spent=spent, **fields)
-        bisections.store(self._engine, self.bisection)
+        if self._engine is not None:
+            bisections.store(self._engine, self.bisection)
 
     # --- probes
 
@@ -72,6 +82,16 @@ class Record:
         except OSError as error:
             raise ToolError(f"cannot write to {self.folder}: {error.strerror or error}") from error
         return self.folder / name
+
+    @contextlib.contextmanager
+    def marked_open(self) -> Iterator[None]:
+        """Say beside the log that the bisection can go on, until it has an answer."""
+        mark = self.log(OPEN)
+        if self._engine is not None:
+            mark.touch()
+        yield
+        if self.bisection.status not in OPEN_STATUSES:
+            mark.unlink(missing_ok=True)
 
     # --- answers
 
@@ -133,7 +153,7 @@ def find(engine: Engine, name: str | None) -> Bisection:
     """
     known = bisections.bisections(engine)
     if name is None:
-        open_ = [each for each in known if each.status in {"running", "interrupted"}]
+        open_ = [each for each in known if each.status in OPEN_STATUSES]
         if not open_:
             raise UsageError("no bisection is open", hint="crt bisect --list shows those that have ended")
         return open_[-1]

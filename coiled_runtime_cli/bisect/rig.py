@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shlex
 import shutil
 import sys
 import threading
@@ -30,9 +31,20 @@ if TYPE_CHECKING:
     from coiled_runtime_cli.bisect.plan import Plan
     from coiled_runtime_cli.bisect.record import Record
     from coiled_runtime_cli.config import Config
+    from coiled_runtime_cli.core.bisection import Bisection
 
 #: Units of measures that are none of a number of seconds.
-_UNITS = {"average_memory": "B", "peak_memory": "B", "scheduler_memory_max": "B", "scheduler_cpu_avg": "", "stdout": ""}
+_UNITS = {
+    "average_memory": "B",
+    "failure": "",
+    "peak_memory": "B",
+    "scheduler_cpu_avg": "",
+    "scheduler_memory_max": "B",
+    "stdout": "",
+}
+
+#: The file beside a log on which the crt that runs its bisection holds a lock; and that in the cache for each that runs one.
+LOCK, ALIVE = "lock", "alive"
 
 
 @dataclass(slots=True)
@@ -52,12 +64,18 @@ class Rig:
 
 
 @contextlib.contextmanager
-def held(record: Record) -> Iterator[None]:
-    """Keep a second crt from going on with the same bisection. Raises UsageError."""
-    with journal.alone(record.log("lock")) as mine:
-        if not mine:
-            raise UsageError(f"another crt is running the bisection {short(record.bisection)}")
-        yield
+def held(record: Record, settings: Config) -> Iterator[None]:
+    """Keep a second crt from going on with the same bisection, and `--prune` from what it uses. Raises UsageError."""
+    lock = record.log(LOCK)
+    alive = journal.Alive(cache_of(settings), ALIVE)  # waits for one that prunes
+    try:
+        with journal.alone(lock) as mine:
+            if not mine:
+                raise UsageError(f"another crt is running the bisection {short(record.bisection)}")
+            with record.marked_open():
+                yield
+    finally:
+        alive.close()
 
 
 def unit_of(metric: str) -> str:
@@ -70,6 +88,32 @@ def clones_of(plan: Plan) -> list[Clone]:
 
 def cache_of(settings: Config) -> Path:
     return settings.environments / "bisect"
+
+
+def logs_of(settings: Config, identity: str) -> Path:
+    """What the probes of a bisection printed."""
+    return cache_of(settings) / "logs" / identity
+
+
+def as_of(plan: Plan, bisection: Bisection) -> str | None:
+    """Up to which moment the environment of commits has releases: by default that of the bad end. None: up to now.
+
+    Raises CrtErrors where the clone is not there any more.
+    """
+    if plan.as_of is not None:
+        return None if plan.as_of == "today" else plan.as_of
+    if not environments.has_uv():
+        return None
+    clone = clones_of(plan)[0]
+    end = clone.repository.commit(commits_of(bisection.candidates[-1])[clone.name])
+    return datetime.fromtimestamp(end.committed, timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def has_environment_of_its_own(plan: Plan) -> bool:
+    """Whether commits are laid over an environment that is made for them, and not over one that is there."""
+    if plan.python is not None and not plan.with_ and _is_environment(plan.python):
+        return False
+    return plan.environment
 
 
 def settings_of(plan: Plan, settings: Config) -> Config:
@@ -98,8 +142,19 @@ def check(plan: Plan, settings: Config) -> None:
     else:
         selection_of(plan, settings)
         session.prepare(settings, parallel=plan.jobs)
+    if plan.install_command is not None:
+        _check_install_command(plan.install_command)
     if plan.jobs > 1:
         _cores(plan, settings)
+
+
+def _check_install_command(command: str) -> None:
+    try:
+        words = shlex.split(command)
+    except ValueError as error:
+        raise UsageError(f"--install-command {command}: {error}", hint="quote it as a shell would have it") from error
+    if not words:
+        raise UsageError("--install-command is empty", hint="leave it out to build as pip does")
 
 
 def _cores(plan: Plan, settings: Config) -> tuple[tuple[int, ...], ...]:
@@ -193,11 +248,7 @@ def _make(
             folder=Path(plan.folder),
             as_of=plan.as_of,
         )
-    rules = Rules(
-        metric=plan.metric,
-        timeout=plan.timeout,
-        late_is_bad=plan.timeout is not None,
-    )
+    rules = Rules(metric=plan.metric, timeout=plan.timeout)
     cores = _cores(plan, settings)
     measure: TestProbe | CommandProbe
     if plan.command:
@@ -209,6 +260,7 @@ def _make(
             folder=Path(plan.folder),
             python=python,
             stop=stop,
+            patience=settings.timeout,
             cores=cores,
         )
     else:
@@ -260,19 +312,15 @@ def _parts(plan: Plan, record: Record, settings: Config, tell: Callable[[str], N
 
 def _environment(plan: Plan, parts: Sequence[Part], record: Record, settings: Config) -> Path:
     """An interpreter with all that the candidates stand on, without them: as of the day of the bad end, unless told otherwise."""
-    if plan.python is not None and not plan.with_ and _is_environment(plan.python):
+    if plan.python is not None and not has_environment_of_its_own(plan):
         return Path(plan.python).absolute()
     wanted = benches.base_requirements([each.project for each in parts], base=_needed(plan, settings), with_=plan.with_)
-    as_of = plan.as_of
-    if as_of is None and environments.has_uv():
-        end = clones_of(plan)[0].repository.commit(record.bisection.candidates[-1].name)
-        as_of = datetime.fromtimestamp(end.committed, timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
     locked = environments.lock(
         wanted,
         python=plan.python,
         folder=Path(plan.folder),
         prefer=environments.preferences(),
-        as_of=None if as_of == "today" else as_of,
+        as_of=as_of(plan, record.bisection),
     )
     own = {each.project.name for each in parts}
     # what another package has brought along of the projects is laid over, and need not be there

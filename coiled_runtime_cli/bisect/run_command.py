@@ -23,7 +23,7 @@ _LOOK = 0.05
 
 
 def main(request_file: str) -> None:
-    """Reads a JSON object: command, folder, output, errors, result (files), timeout (s or null), parent (pid), variables."""
+    """Reads a JSON object: command, folder, output, errors, result (files), timeout (s), parent (pid), variables."""
     request = json.loads(Path(request_file).read_text())
     with Path(request["output"]).open("wb") as output, Path(request["errors"]).open("wb") as errors:
         try:
@@ -63,10 +63,10 @@ def main(request_file: str) -> None:
 class _Watch(threading.Thread):
     """Sums the resident memory of a command and all that it started; ends them when their time, or crt, is over."""
 
-    def __init__(self, pid: int, timeout: float | None, parent: int) -> None:
+    def __init__(self, pid: int, timeout: float, parent: int) -> None:
         super().__init__(daemon=True)
         self._pid = pid
-        self._deadline = None if timeout is None else time.monotonic() + timeout
+        self._deadline = time.monotonic() + timeout
         self._parent = parent
         self.peak = 0  # bytes
         self.timed_out = False
@@ -83,7 +83,7 @@ class _Watch(threading.Thread):
             self.peak = max(self.peak, _memory(top))
             if os.getppid() != self._parent:
                 _leave(self._pid)
-            if self._deadline is not None and time.monotonic() > self._deadline and not self.timed_out:
+            if time.monotonic() > self._deadline and not self.timed_out:
                 self.timed_out = True
                 _end_group(self._pid)
 

@@ -7,7 +7,7 @@ one environment serves all commits, and a commit of pure Python costs a checkout
 from __future__ import annotations
 
 import contextlib
-import re
+import hashlib
 import shlex
 import shutil
 import threading
@@ -188,7 +188,7 @@ class Workshop:
     # --- a build
 
     def _build_folder(self, part: Part, commit: str, build: int) -> Path:
-        how = re.sub(r"[^A-Za-z0-9]+", "-", self._command)[:40] if self._command else "wheel"
+        how = hashlib.sha256(self._command.encode()).hexdigest()[:16] if self._command is not None else "wheel"
         name = f"{part.source.folder.name}-{commit[:16]}-{self._version}-{how}"
         return self._folder("builds") / (name if build == 0 else f"{self._key}/{name}-{build}")
 
@@ -226,7 +226,10 @@ class Workshop:
             "PIP_TARGET": str(made),
             "PIP_NO_DEPS": "1",
         }
-        ended = process.run(shlex.split(self._command), folder=tree, environment=variables, timeout=_PATIENCE)
+        try:
+            ended = process.run(shlex.split(self._command), folder=tree, environment=variables, timeout=_PATIENCE)
+        except ToolError as error:
+            raise BuildError(f"{name} cannot be built: {error.message}", error.message) from error
         if ended.returncode != 0:
             raise BuildError(f"{name} cannot be built: exit code {ended.returncode}", ended.stdout + ended.stderr)
         if not any(made.iterdir()):  # built in place

@@ -179,7 +179,7 @@ def bisect(
         folder=Path.cwd(),
     )
     if resume:
-        bisect_plan.refuse_beside_resume(asked)
+        bisect_plan.refuse_beside_resume(asked, dry_run=dry_run, reuse=reuse)
         _resume(settings, target, shown)
         return
     plan, candidates = bisect_plan.plan(asked, settings)
@@ -191,10 +191,12 @@ def bisect(
 
 def _begin(plan: Plan, candidates: tuple[Candidate, ...], settings: Config, shown: Shown, *, reuse: bool) -> None:
     """Keep the bisection in the database, then run it; a merge that is the culprit is searched in turn."""
-    from coiled_runtime_cli import session
+    from coiled_runtime_cli import console, session
 
-    engine = session.open_history(settings)[0]
+    engine, recovered = session.open_history(settings)
     try:
+        for each in recovered:
+            console.note(each.sentence())
         found = _run(plan, _kept(plan, candidates, settings, engine), settings, engine, shown, reuse=reuse)
         _end(plan, found, settings, engine, shown)
     finally:
@@ -219,7 +221,7 @@ def _kept(plan: Plan, candidates: tuple[Candidate, ...], settings: Config, engin
         candidates=candidates,
         definition=plan.to_document(),
     )
-    kept = record.Record(engine, begun, rig.cache_of(settings) / "logs" / begun.id)
+    kept = record.Record(engine, begun, rig.logs_of(settings, begun.id))
     kept.update()
     return kept
 
@@ -238,11 +240,11 @@ def _resume(settings: Config, name: str | None, shown: Shown) -> None:
             plan = Plan.from_document(found.definition)
         except ValueError as error:
             raise UsageError(f"{record.short(found)}: {error}", hint="another crt has written it") from error
-        if found.status not in {"running", "interrupted"}:
+        if found.status not in record.OPEN_STATUSES:
             console.note(f"{record.short(found)} has ended: this is its answer")
-            shown.answer(found, plan)
+            shown.answer(found, plan, settings)
             return
-        kept = record.Record(engine, found, rig.cache_of(settings) / "logs" / found.id)
+        kept = record.Record(engine, found, rig.logs_of(settings, found.id))
         console.note(f"going on with {record.short(found)}: {len(found.probes)} runs are known")
         _end(plan, _run(plan, kept, settings, engine, shown, reuse=False), settings, engine, shown)
     finally:
@@ -272,7 +274,7 @@ def _end(plan: Plan, found: Record, settings: Config, engine: Engine, shown: Sho
             within = _run(inner, _kept(inner, line, settings, engine), settings, engine, shown, reuse=False)
             if within.bisection.status == "found":
                 answered, plan = within.bisection, inner
-    shown.answer(answered, plan)
+    shown.answer(answered, plan, settings)
     if answered.status != "found":
         raise typer.Exit(5)
 
@@ -287,7 +289,7 @@ def _run(plan: Plan, kept: Record, settings: Config, engine: Engine, shown: Show
     from coiled_runtime_cli.bisect import run as running
     from coiled_runtime_cli.bisect.record import short
 
-    with rig.held(kept), shown.watching(kept, plan) as view:
+    with rig.held(kept, settings), shown.watching(kept, plan) as view:
         made = rig.make(plan, kept, settings, engine, tell=view.preparing, command=("crt", *sys.argv[1:]))
         try:
             for each in made.notes:

@@ -20,6 +20,16 @@ if TYPE_CHECKING:
 
 _ENVIRONMENT = "env:"
 
+#: Flags whose fields have other names.
+_FLAGS = {
+    "command": "--",
+    "every": "--all",
+    "failure_is_bad": "--on-failure",
+    "first_parent": "--all-commits",
+    "paths": "--path",
+    "verify": "--no-verify",
+}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
@@ -58,8 +68,12 @@ class Asked:
     cluster: str | None = None
 
 
-def refuse_beside_resume(asked: Asked) -> None:
-    """A bisection goes on as it was begun. Raises UsageError for a flag that would change it."""
+def refuse_beside_resume(asked: Asked, *, dry_run: bool, reuse: bool) -> None:
+    """A bisection goes on as it was begun. Raises UsageError for a flag that would change it, or has no meaning then."""
+    if dry_run:
+        raise UsageError("--resume measures, and --dry-run does not", hint="crt bisect --show ID says what is known")
+    if reuse:
+        raise UsageError("--resume goes on with what it knows: --reuse is for one that begins", hint="leave it out")
     plain = Asked(folder=asked.folder)
     kept = {"folder", "target"}
     changed = [
@@ -68,10 +82,8 @@ def refuse_beside_resume(asked: Asked) -> None:
         if each.name not in kept and getattr(asked, each.name) != getattr(plain, each.name)
     ]
     if changed:
-        name = changed[0].rstrip("_").replace("_", "-")
-        raise UsageError(
-            f"--resume goes on as it was begun: --{name} cannot be changed", hint="begin another bisection"
-        )
+        flag = _FLAGS.get(changed[0], f"--{changed[0].rstrip('_').replace('_', '-')}")
+        raise UsageError(f"--resume goes on as it was begun: {flag} cannot be changed", hint="begin another bisection")
 
 
 def plan(asked: Asked, settings: Config) -> tuple[Plan, tuple[Candidate, ...]]:
@@ -212,18 +224,18 @@ def _repositories(asked: Asked) -> tuple[tuple[str, str], ...]:
 
 
 def _candidates(made: Plan) -> tuple[Candidate, ...]:
+    ends = (made.bad, made.good) if made.find_fix else (made.good, made.bad)
     if made.kind == RELEASES:
         assert made.package is not None
-        ends = (made.bad, made.good) if made.find_fix else (made.good, made.bad)
         return lines.releases(made.package, *ends, python=_minor(made.python))
     if made.kind == PACKAGES:
-        return lines.packages(*(_requirements(end) for end in (made.good, made.bad)))
+        called = "bad" if made.find_fix else "good"
+        return lines.packages(*(_requirements(end) for end in ends), first=called)
     clones = rig.clones_of(made)
     first = clones[0].repository
     checkout = git.checkout(first.folder)
     if checkout is not None and checkout.dirty:
         console.note(f"{first.folder} has changes that are not committed: commits are measured, without them")
-    ends = (made.bad, made.good) if made.find_fix else (made.good, made.bad)
     found = lines.commits(clones, *ends, first_parent=made.first_parent)
     console.note(f"{counted(len(found) - 1, 'candidate')} from {ends[0]} to {ends[1]}")
     return found

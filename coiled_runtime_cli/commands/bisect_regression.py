@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import tempfile
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from coiled_runtime_cli import console, environments, histories
+from coiled_runtime_cli.bisect import rig
 from coiled_runtime_cli.core import rebuild
 from coiled_runtime_cli.core.nearest import unknown
 from coiled_runtime_cli.errors import ToolError, UsageError
@@ -42,11 +42,9 @@ def asked_by(asked: Asked, settings: Config) -> Asked:
     if asked.package is not None or asked.repo is not None:
         found = _of_project(found, good, bad)
     else:
-        found = _of_packages(found, good, bad)
-    if found.find_fix:
-        found = replace(found, good=found.bad, bad=found.good)
+        found = _of_packages(found, good, bad, rig.cache_of(settings) / "regressions" / finding.id)
     console.note(f"{finding.key.benchmark}: {finding.metric.key}, from {found.good} to {found.bad}")
-    return found
+    return replace(found, good=found.bad, bad=found.good) if found.find_fix else found
 
 
 def _read(name: str, settings: Config) -> tuple[Finding, Sequence[Package], Sequence[Package]]:
@@ -91,18 +89,22 @@ def _of_project(asked: Asked, good: Sequence[Package], bad: Sequence[Package]) -
     return replace(asked, good=ends[0], bad=ends[1])
 
 
-def _of_packages(asked: Asked, good: Sequence[Package], bad: Sequence[Package]) -> Asked:
-    """Files with the two environments, for the search of packages that moved."""
-    folder = Path(tempfile.mkdtemp(prefix="crt-regression-"))
+def _of_packages(asked: Asked, before: Sequence[Package], after: Sequence[Package], folder: Path) -> Asked:
+    """Files with the two environments, for the search of packages that moved; ``good`` is the older one."""
     names = []
-    for name, packages in (("good", good), ("bad", bad)):
+    for name, packages in (("before", before), ("after", after)):
         try:
             lines = rebuild.requirements(packages)
         except rebuild.RebuildError as error:
             raise ToolError(
-                f"the {name} environment cannot be made again: {error}", hint="--repo DIR searches its commits"
+                f"the environment {name} the change cannot be made again: {error}",
+                hint="--repo DIR searches its commits",
             ) from error
-        file = folder / f"{name}.txt"
-        file.write_text("\n".join(lines) + "\n")
+        file = (folder / f"{name}.txt").absolute()
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            file.write_text("\n".join(lines) + "\n")
+        except OSError as error:
+            raise ToolError(f"cannot write {file}: {error.strerror or error}") from error
         names.append(f"env:{file}")
     return replace(asked, good=names[0], bad=names[1])

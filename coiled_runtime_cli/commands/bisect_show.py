@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import shlex
-import shutil
 import time
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from coiled_runtime_cli import console, session
+from coiled_runtime_cli import config, console, session
+from coiled_runtime_cli.bisect import prune as pruning
 from coiled_runtime_cli.bisect import record, rig
 from coiled_runtime_cli.bisect.plan import COMMITS, Plan
+from coiled_runtime_cli.commands.bisect_again import reproduction
 from coiled_runtime_cli.core import bisection_table as text
 from coiled_runtime_cli.core import forecast
 from coiled_runtime_cli.core.quantity import bytes_text, clock_text, counted, seconds_text, value_text
 from coiled_runtime_cli.db import bisections
 from coiled_runtime_cli.errors import ToolError
-from coiled_runtime_cli.locations import size_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -30,6 +29,9 @@ if TYPE_CHECKING:
 
 #: Values that the live view remembers.
 _REMEMBERED = 5
+
+#: The metric "failure" is 1 for what passes and 2 for what fails; the search knows their logarithms.
+_BETWEEN = 2**0.5
 
 
 class Shown:
@@ -61,26 +63,24 @@ class Shown:
             found = record.find(engine, name)
         finally:
             engine.dispose()
-        self.answer(found, Plan.from_document(found.definition) if found.definition else None)
+        self.answer(found, Plan.from_document(found.definition) if found.definition else None, settings)
 
     def prune(self, settings: Config) -> None:
-        """Remove what can be made again: builds, worktrees, clones; and the logs of bisections that have ended."""
-        cache = rig.cache_of(settings)
-        engine = session.open_existing(settings)
-        try:
-            open_ = {each.id for each in bisections.bisections(engine) if each.status in {"running", "interrupted"}}
-        finally:
-            engine.dispose()
-        size = count = 0
-        for folder in [
-            *(cache / name for name in ("builds", "worktrees", "clones", "projects", "metadata")),
-            *(each for each in _children(cache / "logs") if each.name not in open_),
-        ]:
-            if folder.is_dir():
-                size += size_of(folder)
-                count += 1
-                shutil.rmtree(folder, ignore_errors=True)
-        console.result(f"removed {bytes_text(size)} in {counted(count, 'folder')}")
+        """Remove what can be made again, and the logs of bisections that have ended; a database need not be there."""
+        known: dict[str, bool] = {}
+        file = config.sqlite_file(settings.db)
+        if file is None or file.exists():
+            engine = session.open_existing(settings)
+            try:
+                known = {each.id: each.status in record.OPEN_STATUSES for each in bisections.bisections(engine)}
+            finally:
+                engine.dispose()
+        done = pruning.prune(rig.cache_of(settings), known)
+        console.result(f"removed {bytes_text(done.size)} in {counted(done.folders, 'folder')}")
+        if done.running:
+            console.note("a bisection is running: what it may use stays")
+        if done.open:
+            console.note(f"{counted(done.open, 'log')} of bisections that can go on: crt bisect --resume")
 
     # --- what it would take
 
@@ -102,10 +102,11 @@ class Shown:
             console.show_json(document)
             return
         first, last = candidates[0], candidates[-1]
+        names = ("bad", "good") if plan.find_fix else ("good", "bad")
         runs = f"about {needed.mean:.0f} ({needed.low:.0f} to {needed.high:.0f})"
         lines = [
-            f"good        {text.short_name(first)}  {first.subject or ''}".rstrip(),
-            f"bad         {text.short_name(last)}  {last.subject or ''}".rstrip(),
+            f"{names[0]:10}  {text.short_name(first)}  {first.subject or ''}".rstrip(),
+            f"{names[1]:10}  {text.short_name(last)}  {last.subject or ''}".rstrip(),
             f"candidates  {len(candidates) - 1:,}",
             f"runs        {runs}, if it changes by {forecast.EFFECT:.0%} and the noise is {forecast.NOISE:.0%}",
         ]
@@ -121,8 +122,8 @@ class Shown:
 
     # --- the answer
 
-    def answer(self, bisection: Bisection, plan: Plan | None) -> None:
-        how = reproduction(bisection, plan)
+    def answer(self, bisection: Bisection, plan: Plan | None, settings: Config) -> None:
+        how = reproduction(bisection, plan, rig.logs_of(settings, bisection.id))
         if self._format == "json":
             console.show_json(text.bisection_document(bisection))
         elif self._format in {"markdown", "github"}:
@@ -143,11 +144,6 @@ class Shown:
             yield View(kept, plan, display)
 
 
-def _children(folder: Path) -> Iterator[Path]:
-    if folder.is_dir():
-        yield from sorted(folder.iterdir())
-
-
 def _write(file: Path, content: bytes) -> None:
     try:
         file.write_bytes(content)
@@ -158,7 +154,6 @@ def _write(file: Path, content: bytes) -> None:
 
 def _length_of_a_run(plan: Plan, settings: Config) -> float | None:
     """How long a run took before (s), of the same test at the same scale."""
-    from coiled_runtime_cli import config
     from coiled_runtime_cli.db import queries
     from coiled_runtime_cli.db.engine import open_database
 
@@ -172,52 +167,16 @@ def _length_of_a_run(plan: Plan, settings: Config) -> float | None:
         beside = queries.session_overhead(engine, scale=settings.scale) or 0.0
     finally:
         engine.dispose()
-    wanted = plan.target.rpartition("::")[2]
-    known = [length for name, length in took.items() if name.rpartition("::")[2].startswith(wanted)]
+    wanted = _test_of(plan.target)
+    # a name alone is that of all its parameters
+    known = [length for name, length in took.items() if wanted in {_test_of(name), _test_of(name).partition("[")[0]}]
     return known[0] + beside if known else None
 
 
-def reproduction(bisection: Bisection, plan: Plan | None) -> str:
-    """A command that measures the culprit and its parent again, and nothing else."""
-    if plan is None or not bisection.candidates:
-        return f"crt bisect --show {record.short(bisection)}"
-    first, last = 0, len(bisection.candidates) - 1
-    found = next((each for each in bisection.verdicts if each.status == "found"), None)
-    if found is not None:
-        first, last = found.culprits[0] - 1, found.culprits[-1]
-    words = ["crt", "bisect"]
-    if plan.kind == COMMITS:
-        own = [
-            next(each for each in range(end, -1, -1) if _is_of(bisection.candidates[each], plan))
-            for end in (first, last)
-        ]
-        if own[0] == own[1]:  # the culprit is of a repository that goes along: a range of its own
-            own = [max(0, own[0] - 1), own[1]]
-        ends = [bisection.candidates[each].name[:12] for each in own]
-        words += ["--repo", plan.repositories[0][1]]
-        words += [word for _, folder in plan.repositories[1:] for word in ("--with-repo", folder)]
-    elif plan.package:
-        ends = [bisection.candidates[each].name for each in (first, last)]
-        words += ["--package", plan.package]
-    else:
-        ends = [plan.good, plan.bad]
-    if plan.find_fix:
-        ends.reverse()
-        words.append("--find-fix")
-    words += ["--good", ends[0], "--bad", ends[1]]
-    for flag, value in (("--metric", plan.metric), ("--python", plan.python), ("--scale", plan.scale)):
-        if value is not None and (flag, value) not in {("--metric", "duration"), ("--metric", "failure")}:
-            words += [flag, value]
-    for each in plan.with_:
-        words += ["--with", each]
-    if plan.failure_is_bad:
-        words += ["--on-failure", "bad"]
-    words += [plan.target] if plan.target else ["--", *plan.command]
-    return shlex.join(words)
-
-
-def _is_of(candidate: Candidate, plan: Plan) -> bool:
-    return candidate.repository == plan.repositories[0][0]
+def _test_of(benchmark: str) -> str:
+    """The name of a test with its parameters, in which there may be anything."""
+    path, bracket, parameters = benchmark.partition("[")
+    return path.rpartition("::")[2] + bracket + parameters
 
 
 class View:
@@ -257,10 +216,16 @@ class View:
         """A run that has ended, in a line."""
         name = text.short_name(self._kept.bisection.candidates[probe.candidate])
         if probe.outcome == "measured" and probe.value is not None:
-            what = value_text(probe.value, self._kept.bisection.unit, 1.0)
+            what = self._value(probe.value)
         else:
             what = f"{probe.outcome}: {probe.message or ''}"
         return f"[{len(self._kept.bisection.probes)}] {name} {probe.purpose} {what}  {self._left(search)}".rstrip()
+
+    def _value(self, value: float) -> str:
+        """What was measured; of a run that could only pass or fail, which it was."""
+        if self._kept.bisection.metric == "failure":
+            return "passes" if value < _BETWEEN else "fails"
+        return value_text(value, self._kept.bisection.unit, 1.0)
 
     def _left(self, search: Search) -> str:
         found = forecast.runs_left(search)
@@ -275,7 +240,6 @@ class View:
     def _lines(self, search: Search, first: int) -> list[str]:
         bisection = self._kept.bisection
         width = self._display.width
-        unit = bisection.unit
         of = f" in {bisection.repository}" if bisection.repository else ""
         lines = [f"bisect {bisection.metric} of {text.what_of(bisection)}{of}"]
         counts = search.belief.count(0), search.belief.count(search.last)
@@ -283,9 +247,10 @@ class View:
             import math
 
             posterior = search.belief.posterior().tolist()
-            levels = [math.exp(each) for each in search.belief.levels]
+            levels = [self._value(math.exp(each)) for each in search.belief.levels]
+            names = ("bad", "good") if self._plan.find_fix else ("good", "bad")
             lines.append(
-                f"  ends   good {value_text(levels[0], unit, 1.0)}, bad {value_text(levels[1], unit, 1.0)}, "
+                f"  ends   {names[0]} {levels[0]}, {names[1]} {levels[1]}, "
                 f"noise {search.belief.noise:.1%}, {counts[0]} and {counts[1]} runs"
             )
             lines.append(f"  range  {text.strip(posterior, max(10, width - 12), unicode=self._display.unicode)}|")
@@ -299,7 +264,7 @@ class View:
         if self._last:
             told = [
                 f"{text.short_name(bisection.candidates[each.candidate])} "
-                + (value_text(each.value, unit, 1.0) if each.value is not None else each.outcome)
+                + (self._value(each.value) if each.value is not None else each.outcome)
                 for each in self._last
             ]
             lines.append(f"  last   {', '.join(reversed(told))}")

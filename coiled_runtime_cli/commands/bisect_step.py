@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-#: What git bisect run understands: this commit cannot be judged.
-SKIP = 125
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from coiled_runtime_cli.bisect.step import Step
+    from coiled_runtime_cli.commands.bisect_plan import Asked
+
+#: What git bisect run understands: this commit cannot be judged; and none can be, so that it stops.
+SKIP, STOP = 125, 128
 
 
 def bisect_step(
@@ -31,51 +38,76 @@ def bisect_step(
 ) -> None:
     """Judge the commit that is checked out, for who wants git to drive: exit 0 good, 1 bad, 125 cannot be told.
 
+    A mistake in what is asked for is 128: git stops.
+
     \b
     git bisect start main v1.2
     git bisect run crt bisect-step --above 1.5s -- python repro.py
     crt bisect-step --above 2GiB --metric peak_memory NODEID
     """  # noqa: D301 - a backspace tells click to keep the lines that follow
-    from pathlib import Path
+    from coiled_runtime_cli.commands import bisect_plan
+    from coiled_runtime_cli.errors import CrtError, UsageError
 
-    from coiled_runtime_cli import config, console
+    try:
+        limit = _limit(above, below)
+        asked = bisect_plan.Asked(
+            folder=Path.cwd(),
+            target=target,
+            command=tuple(command or ()),
+            repo=repo,
+            good="HEAD",
+            bad="HEAD",
+            metric=metric,
+            python=python,
+            with_=tuple(with_ or ()),
+            scale=scale,
+            cluster=cluster,
+        )
+        found = _measured(asked, {"db": db, "scale": scale, "cluster": cluster}, runs=runs)
+    except CrtError as error:
+        # git would take the codes of other commands for "bad"
+        error.exit_code = STOP if isinstance(error, UsageError) else SKIP
+        raise
+    _judge(found, limit, above=above is not None)
+
+
+def _measured(asked: Asked, flags: Mapping[str, object], *, runs: int) -> Step:
+    from coiled_runtime_cli import config, console, session
     from coiled_runtime_cli.bisect import step
     from coiled_runtime_cli.commands import bisect_plan
-    from coiled_runtime_cli.core.quantity import value_text
-    from coiled_runtime_cli.errors import UsageError
 
-    if (above is None) == (below is None):
-        raise UsageError("where does bad begin?", hint="--above 1.5s, or --below for what is better higher")
-    limit = _limit("--above" if above is not None else "--below", above if above is not None else below or "")
-    settings = config.load({"db": db, "scale": scale, "cluster": cluster})
-    asked = bisect_plan.Asked(
-        folder=Path.cwd(),
-        target=target,
-        command=tuple(command or ()),
-        repo=repo,
-        good="HEAD",
-        bad="HEAD",
-        metric=metric,
-        python=python,
-        with_=tuple(with_ or ()),
-        scale=scale,
-        cluster=cluster,
-    )
-    found = step.measure(bisect_plan.plan_of_one(asked, settings), settings, runs=runs)
+    settings = config.load(flags)
+    planned = bisect_plan.plan_of_one(asked, settings)
+    engine, recovered = session.open_history(settings)
+    try:
+        for each in recovered:
+            console.note(each.sentence())
+        return step.measure(planned, settings, engine, runs=runs)
+    finally:
+        engine.dispose()
+
+
+def _judge(found: Step, limit: float, *, above: bool) -> None:
+    from coiled_runtime_cli import console
+    from coiled_runtime_cli.core.quantity import value_text
+
     if found.value is None:
         console.note(f"cannot be told: {found.message}")
         raise typer.Exit(SKIP)
-    bad = found.value > limit if above is not None else found.value < limit
+    bad = found.value > limit if above else found.value < limit
     console.note(f"{value_text(found.value, found.unit, 1.0)}: {'bad' if bad else 'good'}")
     if bad:
         raise typer.Exit(1)
 
 
-def _limit(flag: str, text: str) -> float:
+def _limit(above: str | None, below: str | None) -> float:
     """A time, a size, or a plain number. Raises UsageError."""
     from coiled_runtime_cli.core.quantity import parse_bytes, parse_seconds
     from coiled_runtime_cli.errors import UsageError
 
+    if (above is None) == (below is None):
+        raise UsageError("where does bad begin?", hint="--above 1.5s, or --below for what is better higher")
+    flag, text = ("--above", above) if above is not None else ("--below", below or "")
     for parse in (float, parse_seconds, parse_bytes):
         try:
             return float(parse(text))

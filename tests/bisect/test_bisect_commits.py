@@ -1,14 +1,19 @@
 """`crt bisect` of commands, on real clones with real git."""
 
 import json
+import re
+import shlex
 import subprocess
 import sys
+from datetime import datetime, timezone
 from pathlib import Path
 
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 import slowpoke
+
+from coiled_runtime_cli.bisect import workshop
 
 
 def bisect(crt, repository, *flags, metric="stdout", good="v0", bad="v1", command=None, code=0):
@@ -175,6 +180,13 @@ def test_failing_is_a_verdict_only_where_it_is_asked_for(crt):
         "--format", "json", "--", sys.executable, "repro.py",
     )  # fmt: skip
     assert done["culprit"]["commit"] == repository.hashes[4]
+    shown = crt.run(
+        "bisect", "--good", "v0", "--bad", "v1", "--repo", repository.folder, "--on-failure", "bad",
+        "--", sys.executable, "repro.py",
+    ).stderr  # fmt: skip
+    assert "calibrate passes" in shown
+    assert "calibrate fails" in shown
+    assert not re.search(r"(calibrate|search|verify) \d", shown)
 
 
 @pytest.mark.slow
@@ -183,6 +195,15 @@ def test_what_takes_longer_than_allowed_is_bad(crt):
     found, _ = bisect(crt, repository, "--timeout", "1s", metric="duration")
     assert found["culprit"]["commit"] == repository.hashes[3]
     assert found["effect"]["ratio"] > 3
+
+
+def test_what_hangs_is_ended_after_the_configured_time_and_has_no_value(crt):
+    repository = slowpoke.with_a_slow_commit(crt.folder / "clone", 4, 2, seconds=(0.01, 600))
+    (crt.folder / "crt.toml").write_text('timeout = "2s"\n')
+    _, errors = bisect(crt, repository, metric="duration", code=3)
+    assert "the bad end takes too long: took longer than 2 s" in errors
+    _, errors = bisect(crt, repository, "--good", "HEAD~1", metric="duration", code=3)
+    assert "the good end takes too long: took longer than 2 s" in errors
 
 
 @pytest.mark.slow
@@ -241,6 +262,100 @@ def test_what_a_commit_touches_makes_it_likelier_and_the_measurements_decide(crt
     for found in (plain, pointed, misled):
         assert found["culprit"]["commit"] == repository.hashes[20]
     assert pointed["runs"] < plain["runs"]
+
+
+#: Builds as its commit says; what is built in place is what is imported.
+INSTALL = """
+import pathlib, time
+
+number = int(pathlib.Path("settings.txt").read_text().split("number=")[1])
+time.sleep(600 if number == {hanging} else 0)
+pathlib.Path("built.txt").write_text({name!r})
+"""
+
+
+def test_a_build_that_hangs_is_stepped_over(inside, monkeypatch):
+    repository = slowpoke.with_a_slow_commit(inside.folder / "clone", 4, 3)
+    script = inside.folder / "install.py"
+    script.write_text(INSTALL.format(hanging=2, name="it"))
+    monkeypatch.setattr(workshop, "_PATIENCE", 5.0)
+    found, _ = bisect(inside, repository, "--install-command", f"'{sys.executable}' '{script}'")
+    assert found["culprit"] is None
+    assert [each["commit"] for each in found["culprits"]] == repository.hashes[2:4]
+    (hung,) = (each for each in found["probes"] if each["outcome"] == "unbuildable")
+    assert hung["candidate"] == repository.hashes[2]
+    assert "did not end within 5 s" in hung["message"]
+
+
+def test_what_another_install_command_has_built_is_not_taken_for_its_own(inside):
+    repository = slowpoke.with_a_slow_commit(inside.folder / "clone", 1, 1)
+    for name in ("with-a-name-that-ends-in-one", "with-a-name-that-ends-in-two"):
+        script = inside.folder / f"{name}.py"
+        script.write_text(INSTALL.format(hanging=None, name=name))
+        bisect(inside, repository, "--no-verify", "--install-command", f"'{sys.executable}' '{script}'")
+    builds = Path(inside.environment["XDG_CACHE_HOME"]) / "crt" / "environments" / "bisect" / "builds"
+    assert sorted(each.read_text() for each in builds.glob("*/built.txt")) == [
+        *["with-a-name-that-ends-in-one"] * 2,
+        *["with-a-name-that-ends-in-two"] * 2,
+    ]
+
+
+def shown_command(crt):
+    """What the newest bisection says to type to see it, as arguments of `crt`."""
+    newest = crt.json("bisect", "--list", "--format", "json")["bisections"][-1]["id"]
+    (line,) = (each for each in crt.run("bisect", "--show", newest).stdout.splitlines() if each.startswith("to see"))
+    return shlex.split(line.partition(": crt ")[2])
+
+
+@pytest.mark.slow
+def test_the_command_to_see_it_measures_the_culprit_as_it_was_measured(crt):
+    repository = slowpoke.with_a_slow_commit(crt.folder / "clone", 6, 4)
+    flags = [
+        "--install-command",
+        "true",
+        "--timeout",
+        "90s",
+        "--better",
+        "lower",
+        "--min-effect",
+        "7%",
+        "--all-commits",
+    ]
+    found, _ = bisect(crt, repository, *flags, "--confidence", "0.98")
+    assert found["culprit"]["commit"] == repository.hashes[4]
+    told = shown_command(crt)
+    before = told[: told.index("--")]
+    assert [before[before.index(each) + 1] for each in flags[:-1:2]] == flags[1::2]
+    assert before[before.index("--confidence") + 1] == "0.98"
+    again = crt.json(*told[:1], "--format", "json", *told[1:])
+    assert again["culprit"]["commit"] == repository.hashes[4]
+    assert [each["commit"] for each in again["candidates"]] == repository.hashes[3:5]
+
+
+@pytest.mark.slow
+def test_the_command_to_see_a_commit_that_came_with_a_merge_names_its_own_parent(crt):
+    repository = slowpoke.Repository(crt.folder / "clone")
+    repository.commit()
+    repository.git("checkout", "-q", "-b", "feature")
+    slow = repository.commit("slow", seconds=0.08, moment=slowpoke.BEGAN + 30_000)
+    repository.git("checkout", "-q", "main")
+    for _ in range(2):  # in the line of all commits they come before the slow one
+        repository.commit(seconds=0.02)
+    repository.git("merge", "-q", "--no-ff", "-X", "theirs", "-m", "Merge", "feature", moment=slowpoke.BEGAN + 40_000)
+    found, _ = bisect(crt, repository, "--all-commits", good=repository.hashes[0], bad="HEAD")
+    assert found["culprit"]["commit"] == slow
+    told = shown_command(crt)
+    again = crt.json(*told[:1], "--format", "json", *told[1:])
+    assert [each["commit"] for each in again["candidates"]] == [repository.hashes[0], slow]
+
+
+def test_the_command_to_see_it_has_the_releases_of_the_day_that_was_searched(crt):
+    repository = slowpoke.with_a_slow_commit(crt.folder / "clone", 3, 1)
+    minor = f"{sys.version_info.major}.{sys.version_info.minor}"
+    bisect(crt, repository, "--python", minor, command=["python", "repro.py"])
+    told = shown_command(crt)
+    day = datetime.fromtimestamp(slowpoke.BEGAN + 3 * slowpoke.EVERY, timezone.utc)
+    assert told[told.index("--as-of") + 1] == f"{day:%Y-%m-%dT%H:%M:%SZ}"
 
 
 def runs(python):

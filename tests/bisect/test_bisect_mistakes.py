@@ -1,7 +1,9 @@
 """What cannot be bisected is said in a line, with what to type next, before anything is built."""
 
 import os
+import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -102,6 +104,8 @@ def test_jobs_that_would_share_a_core(inside, clone):
         (("--python", "no/such/python"), "no such file"),
         (("--requirements", "none.txt"), "cannot be read"),
         (("--with-repo", "nowhere"), "no folder"),
+        (("--install-command", "pip install 'x"), "No closing quotation"),
+        (("--install-command", " "), "--install-command is empty"),
     ],
 )
 def test_flags_that_cannot_be(inside, clone, flags, words):
@@ -125,6 +129,28 @@ def test_nothing_to_resume_to_show_or_to_list(inside):
     assert "unknown bisection '1234'" in told(inside, "--show", "1234")
     assert inside.run("bisect", "--list").stdout == "no bisection yet\n"
     assert "cannot be changed" in told(inside, "--resume", "--good", "v0")
+
+
+@pytest.mark.parametrize(
+    ("flags", "flag"),
+    [
+        (("--all",), "--all"),
+        (("--all-commits",), "--all-commits"),
+        (("--path", "docs"), "--path"),
+        (("--on-failure", "bad"), "--on-failure"),
+        (("--no-verify",), "--no-verify"),
+        (("--with", "numpy"), "--with"),
+        (("--max-runs", "7"), "--max-runs"),
+        (COMMAND, "--"),
+    ],
+)
+def test_a_flag_that_a_bisection_cannot_change_is_named_as_it_was_typed(inside, flags, flag):
+    assert f"as it was begun: {flag} cannot be changed" in told(inside, "--resume", *flags)
+
+
+@pytest.mark.parametrize("flag", ["--dry-run", "--reuse"])
+def test_what_has_no_meaning_for_a_bisection_that_goes_on_is_refused(inside, flag):
+    assert flag in told(inside, "--resume", flag)
 
 
 def test_a_dry_run_says_what_it_would_take(inside, clone):
@@ -175,4 +201,56 @@ def test_a_step_for_git_is_good_bad_or_cannot_be_told(crt, clone):
         crt.run(*step, "--above", "0.06", "--", sys.executable, "-c", "import slowpoke, sys; sys.exit(3)").returncode
         == 125
     )
-    assert crt.run(*step, *command).returncode == 2
+    assert crt.run(*step, *command).returncode == 128
+    assert crt.run(*step, "--above", "soon", *command).returncode == 128
+    assert crt.run(*step, "--abov", "1", *command).returncode == 128
+
+
+def test_a_step_that_was_killed_is_no_bisection_to_go_on_with(crt, clone):
+    command = [sys.executable, "-c", "import slowpoke, time; open('begun', 'w'); time.sleep(600)"]
+    running = crt.start("bisect-step", "--repo", clone.folder, "--above", "1", "--", *command)
+    deadline = time.monotonic() + 60
+    while not (crt.folder / "begun").exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    running.kill()
+    running.communicate()
+    resumed = crt.run("bisect", "--resume")
+    assert resumed.returncode == 2
+    assert "no bisection is open" in resumed.stderr
+
+
+def test_an_error_blames_no_commit_when_git_drives(crt):
+    repository = slowpoke.Repository(crt.folder / "clone")
+    project = repository.folder / "pyproject.toml"
+    text = project.read_text()
+    for number in range(4):
+        project.unlink() if number == 2 else project.write_text(text)
+        repository.commit(seconds=0.02 if number < 3 else 0.08)
+    (crt.folder / "repro.py").write_text(slowpoke.COMMAND)
+    step = crt.command("bisect-step", "--metric", "stdout", "--runs", "1", "--db", crt.folder / "steps.db")
+    command = ["--", sys.executable, str(crt.folder / "repro.py")]
+
+    def driven(*arguments, **environment):
+        options = {"cwd": repository.folder, "capture_output": True, "text": True}
+        done = subprocess.run(["git", "bisect", *arguments], env={**crt.environment, **environment}, **options)
+        return done, done.stdout + done.stderr
+
+    driven("start", "HEAD", repository.hashes[1])  # git asks for the commit between them, which has no project
+    _, told = driven("run", *step, "--above", "0.06", *command)
+    assert "holds no Python project" in told
+    assert "only 'skip'ped commits left" in told
+    assert "is the first bad commit" not in told
+    driven("reset")
+    driven("start", repository.hashes[3], repository.hashes[0])
+    nowhere = {"UV_DEFAULT_INDEX": "http://127.0.0.1:9/simple", "UV_HTTP_RETRIES": "0"}
+    _, told = driven("run", *step, "--above", "0.06", "--with", "something", *command, **nowhere)
+    assert "packages cannot be fetched" in told
+    assert "is the first bad commit" not in told
+    driven("reset")
+    driven("start", repository.hashes[3], repository.hashes[1])
+    done, told = driven("run", *step, *command)
+    assert "where does bad begin?" in told
+    assert "128" in told
+    assert done.returncode != 0
+    assert "is the first bad commit" not in told

@@ -3,6 +3,8 @@
 import base64
 import hashlib
 import json
+import shlex
+import shutil
 import sys
 import zipfile
 from pathlib import Path
@@ -101,12 +103,56 @@ def test_the_package_that_made_an_environment_slower_is_named(crt, index):
 
 
 @pytest.mark.slow
+def test_the_package_that_made_an_environment_faster_is_named_and_the_command_to_see_it_names_files(crt, index):
+    for name in ("alpha", "beta", "gamma"):
+        for version in ("1.0", "2.0"):
+            wheel(index, name, version, 0.09 if (name, version) == ("beta", "1.0") else 0.01)
+    for version, file in (("1.0", "older.txt"), ("2.0", "newer.txt")):
+        (crt.folder / file).write_text(f"alpha=={version}\nbeta=={version}\ngamma=={version}\n")
+    (crt.folder / "repro.py").write_text(
+        "import time\nimport alpha, beta, gamma\nbegan = time.perf_counter()\n"
+        "alpha.work(), beta.work(), gamma.work()\nprint(time.perf_counter() - began)\n"
+    )
+    ends = ["--find-fix", "--good", "env:newer.txt", "--bad", "env:older.txt"]
+    command = ["--", "python", "repro.py"]
+    planned = crt.run("bisect", *ends, "--dry-run", *command).stdout
+    assert "bad         bad  the bad environment" in planned
+    assert "good        gamma  gamma 1.0 -> 2.0" in planned
+    found = answer(crt.run("bisect", *ends, "--metric", "stdout", "--format", "json", *command))
+    assert found["culprit"]["subject"] == "beta 1.0 -> 2.0"
+    assert found["effect"]["ratio"] < 1
+    assert [each["commit"] for each in found["candidates"]] == ["bad", "alpha", "beta", "gamma"]
+    # culprit and parent alone are measured again, even when what was pruned has gone
+    for name in ("older.txt", "newer.txt"):
+        (crt.folder / name).unlink()
+    assert crt.run("bisect", "--prune").returncode == 0
+    shown = crt.run("bisect", "--show", found["id"]).stdout.partition("to see it: crt ")[2]
+    told = shlex.split(shown)
+    again = answer(crt.run(*told[:1], "--format", "json", *told[1:]))
+    assert [each["subject"] for each in again["candidates"]] == ["the bad environment", "beta 1.0 -> 2.0"]
+    assert again["culprit"]["commit"] == "beta"
+
+
+def test_what_an_improvement_of_detect_came_with_is_searched_from_older_to_newer(inside, whole_history):
+    shutil.copy(whole_history, inside.folder / "benchmark.db")
+    inside.suite("benchmarks/test_x.py", "def test_faster(): pass\ndef test_slower(): pass\n")
+    detected = inside.json("detect", "--format", "json")
+    found = {each["benchmark"]: each["id"] for each in (*detected["improvements"], *detected["regressions"])}
+    assert {"benchmarks/test_x.py::test_faster", "benchmarks/test_x.py::test_slower"} <= found.keys()
+    for test, ends in (("faster", ("bad", "good")), ("slower", ("good", "bad"))):
+        identity = found[f"benchmarks/test_x.py::test_{test}"]
+        planned = inside.run("bisect", "--regression", identity, "--dry-run").stdout
+        assert f"{ends[0]:10}  {ends[0]}  the {ends[0]} environment" in planned
+        assert f"{ends[1]:10}  dask  dask 2026.19.0 -> 2026.20.0" in planned
+
+
+@pytest.mark.slow
 def test_without_uv_pip_and_venv_make_the_environments(crt, index, monkeypatch, tmp_path):
     from coiled_runtime_cli import environments
 
     for name in ("PIP_NO_INDEX", "PIP_FIND_LINKS"):
         monkeypatch.setenv(name, crt.environment[name])
-    monkeypatch.setattr(environments, "_uv_program", lambda: None)
+    monkeypatch.setattr(environments, "uv_program", lambda: None)
     for version in ("1.0", "1.1"):
         wheel(index, "slowpoke", version, 0.01)
     locked = environments.lock(["slowpoke<1.1"], python=None, folder=tmp_path)

@@ -4,6 +4,7 @@ import json
 import os
 import random
 import signal
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -150,14 +151,85 @@ def test_nothing_is_left_running_when_crt_is_killed(crt):
     assert mark
 
 
+def cache_of(crt):
+    return Path(crt.environment["XDG_CACHE_HOME"]) / "crt" / "environments" / "bisect"
+
+
+def prune(crt, folder):
+    """From a folder that knows of no database."""
+    folder.mkdir(exist_ok=True)
+    done = subprocess.run(
+        crt.command("bisect", "--prune"), cwd=folder, env=crt.environment, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert "removed" in done.stdout
+    return done.stderr
+
+
 @pytest.mark.slow
-def test_prune_removes_what_can_be_made_again_and_nothing_of_an_open_one(crt):
+def test_prune_removes_what_can_be_made_again_when_a_bisection_has_ended(crt):
     repository = slowpoke.with_a_slow_commit(crt.folder / "clone", 6, 2)
     assert crt.run(*command(crt, repository)).returncode == 0
-    cache = Path(crt.environment["XDG_CACHE_HOME"]) / "crt" / "environments" / "bisect"
+    cache = cache_of(crt)
     assert any((cache / "worktrees").iterdir())
+    prune(crt, crt.folder / "elsewhere")
+    assert not (cache / "worktrees").exists()
+    assert not list((cache / "logs").iterdir())
+    assert crt.run(*command(crt, repository)).returncode == 0
     done = crt.run("bisect", "--prune")
     assert done.returncode == 0
-    assert "removed" in done.stdout
-    assert not (cache / "worktrees").exists()
-    assert crt.run(*command(crt, repository)).returncode == 0
+    assert not list((cache / "logs").iterdir())
+
+
+@pytest.mark.slow
+def test_prune_takes_nothing_from_a_bisection_that_is_running(crt):
+    repository = slowpoke.with_a_slow_commit(crt.folder / "clone", 16, 9, seconds=(0.2, 0.5), compiled=True)
+    running = crt.start(*command(crt, repository))
+    for known in range(3):
+        until(lambda known=known: counted(crt) > known)
+        assert "a bisection is running" in prune(crt, crt.folder / "elsewhere")
+    output, errors = running.communicate()
+    assert running.returncode == 0, errors
+    found = json.loads(output)
+    assert found["culprit"]["commit"] == repository.hashes[9]
+    assert {each["outcome"] for each in found["probes"]} == {"measured"}
+    assert all(Path(each["log"]).exists() for each in found["probes"])
+
+
+@pytest.mark.slow
+def test_prune_keeps_the_log_of_a_bisection_that_another_database_can_go_on_with(crt):
+    repository = slowpoke.with_a_slow_commit(crt.folder / "clone", 4, 2, seconds=(0.4, 0.9))
+    running = crt.start(*command(crt, repository, "--db", "other.db"))
+    until(lambda: counted(crt) >= 1)
+    running.kill()
+    running.communicate()
+    assert crt.run("db", "upgrade").returncode == 0
+    for folder in (crt.folder, crt.folder / "elsewhere"):
+        assert "1 log of bisections that can go on" in prune(crt, folder)
+    (log,) = (cache_of(crt) / "logs").iterdir()
+    assert list(log.glob("*/request.json"))
+    assert crt.run("bisect", "--resume", "--db", "other.db").returncode == 0
+    prune(crt, crt.folder)
+    assert not log.exists()
+
+
+def test_what_a_killed_session_has_left_is_said_when_a_bisection_stores_it(crt):
+    repository = slowpoke.with_a_slow_commit(crt.folder / "clone", 1, 1)
+    crt.suite("test_long.py", "import time\ndef test_a(): ...\ndef test_b(): time.sleep(600)\n")
+
+    def kill():
+        running = crt.start("bench", "--suite", "long")
+        journals = crt.folder.glob
+        until(lambda: sum(each.read_text().count('"type":"started"') for each in journals("crt-runs/*/*.jsonl")) == 2)
+        running.kill()
+        running.communicate()
+
+    kill()
+    done = crt.run(*command(crt, repository))
+    assert done.returncode == 0, done.stderr
+    assert "recovered" in done.stderr
+    kill()
+    step = ["bisect-step", "--repo", repository.folder, "--above", "60s", "--runs", "1"]
+    done = crt.run(*step, "--", sys.executable, "repro.py")
+    assert done.returncode == 0, done.stderr
+    assert "recovered" in done.stderr

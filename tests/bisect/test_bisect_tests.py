@@ -118,6 +118,40 @@ def test_one_test_is_followed_not_several(crt):
     assert "test_many[1]" in errors
 
 
+def test_a_test_that_hangs_has_no_value_where_no_timeout_was_named(crt):
+    crt.suite("test_hang.py", "import time, slowpoke\ndef test_hang(): slowpoke.work()\n")
+    repository = slowpoke.with_a_slow_commit(crt.folder / "clone", 2, 1, seconds=(0.01, 600))
+    (crt.folder / "crt.toml").write_text('timeout = "3s"\n')
+    _, errors = bisect(crt, repository, "test_hang", code=3)
+    assert "the bad end takes too long: " in errors
+    assert "3 s" in errors
+    assert "bug in crt" not in errors
+
+
+def test_how_long_it_may_take_is_known_of_that_test_and_its_parameters_alone(inside):
+    repository = slowpoke.with_a_slow_commit(inside.folder / "clone", 2, 1)
+    inside.suite(
+        "test_read.py",
+        """
+        import pytest
+        def test_read(): pass
+        def test_read_parquet(): pass
+        @pytest.mark.parametrize("n", [1, 2])
+        def test_sum(n): pass
+        """,
+    )
+    assert inside.run("bench", "test_read_parquet", "test_sum", "--scale", "smoke").returncode == 0
+
+    def seconds(test):
+        done, _ = bisect(inside, repository, test, "--dry-run")
+        return done["plan"]["seconds"]
+
+    assert seconds("test_read_parquet") is not None
+    assert seconds("test_sum") is not None
+    assert seconds("test_sum[2]") is not None
+    assert seconds("test_read") is None
+
+
 @pytest.mark.slow
 def test_a_commit_is_named_by_what_workers_ran(crt):
     crt.suite("test_work.py", SUITE)
