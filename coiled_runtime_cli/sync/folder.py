@@ -12,8 +12,17 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from coiled_runtime_cli import atomic
 from coiled_runtime_cli.errors import RemoteError, UsageError
-from coiled_runtime_cli.sync.store import PROBE, Head, Listed, MissingObjectError, OversizedObjectError, Usage, is_safe
+from coiled_runtime_cli.sync.store import (
+    Head,
+    Listed,
+    MissingObjectError,
+    OversizedObjectError,
+    Usage,
+    is_safe,
+    keeps_conditions,
+)
 
 try:
     import fcntl
@@ -119,7 +128,8 @@ class FolderStore:
             finally:
                 temporary.unlink(missing_ok=True)
             if stored:
-                _sync_folder(target.parent)
+                with contextlib.suppress(OSError):  # not every share can
+                    atomic.sync_folder(target.parent)
                 self.usage.add(sent=size)
         return stored
 
@@ -129,10 +139,7 @@ class FolderStore:
             self._path(key).unlink(missing_ok=True)
 
     def is_conditional(self) -> bool:
-        self.delete(PROBE)
-        answers = [self.put(PROBE, b"", absent=True) for _ in range(2)]
-        self.delete(PROBE)
-        return answers == [True, False]
+        return keeps_conditions(self)
 
     def stop(self) -> None:
         """A folder is asked once."""
@@ -245,16 +252,6 @@ def _head_of(status: os.stat_result) -> Head:
     # a file is never changed, only replaced by another: which one it is its number and time tell
     told = f"{status.st_ino}-{status.st_mtime_ns}-{status.st_size}"
     return Head(status.st_size, hashlib.sha256(told.encode()).hexdigest()[:32])
-
-
-def _sync_folder(path: Path) -> None:
-    """See the name on the disk, too, where the system can."""
-    with contextlib.suppress(OSError):
-        number = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(number)
-        finally:
-            os.close(number)
 
 
 def _permit(path: Path, mode: int) -> None:

@@ -106,20 +106,20 @@ def pull(
         # what has gone since the catalog was made, a listing does not have
         found = Found(listed(store)) if archived or attempt else look(store, history)
         wanted = _missing(store, history, found.sizes, pulled, today, archived=archived)
+        places = dict.fromkeys(wanted, "")
+        if archived:
+            old = {key.removeprefix(ARCHIVE): size for key, size in listed(store, ARCHIVE + core.PREFIX).items()}
+            for key, size in _missing(store, history, old, pulled, today, archived=True).items():
+                if key not in places:
+                    places[key], wanted[key] = ARCHIVE, size
         if dry_run:
             pulled.segments, pulled.size = len(wanted), sum(wanted.values())
             return pulled
-        places = dict.fromkeys(wanted, "")
-        if archived:
-            mine = history.applied()
-            for key in listed(store, ARCHIVE + core.PREFIX):
-                bare = key.removeprefix(ARCHIVE)
-                if bare not in mine and bare not in places and bare not in pulled.refused | pulled.newer:
-                    places[bare] = ARCHIVE
         gone = False
+        total = done + len(places)
         for portion in _fetched(store, places):
             if progress is not None:
-                progress(done, done + len(places), pulled.runs, pulled.size)
+                progress(done, total, pulled.runs, pulled.size)
             gone = gone or any(packed is None for _, packed in portion)
             _apply(history, portion, pulled)
             done += len(portion)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from coiled_runtime_cli.core import catalog as catalogs
 from coiled_runtime_cli.core import segment as core
 from coiled_runtime_cli.core.retention import Policy
+from coiled_runtime_cli.errors import RemoteError
 from coiled_runtime_cli.sync.policy import read_policy
 from coiled_runtime_cli.sync.store import MissingObjectError, OversizedObjectError, at_once
 
@@ -113,7 +114,12 @@ def _put_one(store: Store, packed: _Packed) -> bool:
     if store.put(packed.key, packed.content, absent=True):
         return True
     there = store.head(packed.key)
-    if there is None or there.size == len(packed.content):
+    if there is None:  # never pushed as far as anybody can tell, but for one that was archived in this very moment
+        raise RemoteError(
+            f"{store.name}: {packed.key} was refused since it is there, and it is not there",
+            hint="push again; what is done already is not done twice",
+        )
+    if there.size == len(packed.content):
         return False
     try:
         core.unpack(packed.key, store.get(packed.key, limit=core.MOST_PACKED))

@@ -10,7 +10,6 @@ import base64
 import contextlib
 import hashlib
 import random
-import secrets
 import threading
 import time
 from email.utils import parsedate_to_datetime
@@ -20,13 +19,13 @@ from typing import TYPE_CHECKING, Any
 from coiled_runtime_cli.errors import RemoteError, UsageError
 from coiled_runtime_cli.sync.store import (
     AT_ONCE,
-    PROBE,
     Head,
     Listed,
     MissingObjectError,
     OversizedObjectError,
     Usage,
     is_safe,
+    keeps_conditions,
 )
 
 if TYPE_CHECKING:
@@ -177,8 +176,14 @@ class S3Store:
                     Metadata=dict(metadata or {}),
                     **conditions,
                 )
-        except (_UnmetError, MissingObjectError):  # an etag of what is not there any more is answered with 404
-            return False
+        except (_UnmetError, MissingObjectError) as error:
+            # an etag of what is not there any more is answered with 404; without one a 404 is not the store's answer
+            if match is not None or (absent and isinstance(error, _UnmetError)):
+                return False
+            raise RemoteError(
+                f"{self.name}: {key} was not stored, as if there were no such place",
+                hint="is --endpoint-url right, and is it the store that answers there?",
+            ) from error
         self.usage.add(sent=content.stat().st_size if isinstance(content, Path) else len(content))
         return True
 
@@ -186,13 +191,7 @@ class S3Store:
         self._ask("delete_object", Key=self._key(key))
 
     def is_conditional(self) -> bool:
-        # a key of its own for each try: of two that ask at once neither takes the other for itself
-        key = f"{PROBE}-{secrets.token_hex(8)}"
-        try:
-            # the first one may be told so too, where its own answer was lost and it was asked for again
-            return not all(self.put(key, b"crt", absent=True) for _ in range(2))
-        finally:
-            self.delete(key)
+        return keeps_conditions(self)
 
     def stop(self) -> None:
         self._stopped.set()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+import secrets
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -139,13 +140,25 @@ _BUCKET = re.compile(r"[a-z0-9][a-z0-9._-]{1,61}[a-z0-9]")
 #: Under which a bucket has the history where no other prefix is named: the predecessor's.
 PREFIX = "benchmarks"
 
-#: Where the probe for conditional writes is put.
-PROBE = "probe/conditional-writes"
+#: Where the probes for conditional writes are put.
+_PROBE = "probe/conditional-writes"
 
 
 def is_safe(key: str) -> bool:
     """Whether a key may become a path: each part plain, none of them leading upwards or hidden."""
     return len(key) <= 900 and all(_PART.fullmatch(part) for part in key.split("/"))
+
+
+def keeps_conditions(store: Store) -> bool:
+    """Whether a store refuses to put what must be absent and is there, found out by trying."""
+    # a key of its own for each try: of two that ask at once neither takes the other for itself
+    key = f"{_PROBE}-{secrets.token_hex(8)}"
+    try:
+        # the first one may be refused too, where its own answer was lost and it was asked for again
+        return not all(store.put(key, b"crt", absent=True) for _ in range(2))
+    finally:
+        with contextlib.suppress(RemoteError):  # one that stays hurts nobody, and what failed before says more
+            store.delete(key)
 
 
 def open_store(
@@ -164,7 +177,7 @@ def open_store(
                 "the remote has credentials in it",
                 hint="leave them to the usual places: a profile, or AWS_ACCESS_KEY_ID",
             )
-        if not _BUCKET.fullmatch(bucket) or (prefix and not is_safe(prefix)):
+        if not _BUCKET.fullmatch(bucket) or not is_safe(prefix):
             raise UsageError(f"{remote} names no bucket and prefix", hint="write s3://bucket/prefix")
         if endpoint_url is not None and "@" in urlsplit(endpoint_url).netloc:
             raise UsageError("the endpoint has credentials in it", hint="leave them to AWS_ACCESS_KEY_ID, or a profile")

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import secrets
 import sys
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -45,6 +47,40 @@ def rclone() -> Iterator[str]:
             yield address
     except MissingServerError as error:
         pytest.skip(str(error))
+
+
+@pytest.fixture
+def answering(credentials: None) -> Iterator[Callable[[dict[str, int]], S3Store]]:
+    """``answering({"PUT": 412})``: a store behind a server that answers each method so, and all others with 404."""
+    servers = []
+
+    def store(statuses: dict[str, int]) -> S3Store:
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def answer(self) -> None:
+                self.rfile.read(int(self.headers.get("Content-Length", 0)))
+                body = b"<html><body><center>nginx</center><hr></body></html>" if self.command != "HEAD" else b""
+                self.send_response(statuses.get(self.command, 404))
+                self.send_header("Content-Type", "text/html")
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            do_GET = do_HEAD = do_PUT = do_POST = do_DELETE = answer  # noqa: N815 - as the base class calls them
+
+            def log_message(self, *_: Any) -> None:
+                """Nothing on standard error."""
+
+        server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        servers.append(server)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        return S3Store("history", endpoint_url=f"http://127.0.0.1:{server.server_port}", pause=lambda _: None)
+
+    yield store
+    for server in servers:
+        server.shutdown()
+        server.server_close()
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from coiled_runtime_cli.core.segment import Segment
 from coiled_runtime_cli.errors import RemoteError
 from coiled_runtime_cli.sync.folder import FolderStore
 from coiled_runtime_cli.sync.policy import write_policy
-from coiled_runtime_cli.sync.pull import pull
+from coiled_runtime_cli.sync.pull import ARCHIVE, pull
 from coiled_runtime_cli.sync.push import push, write_catalog
 
 if TYPE_CHECKING:
@@ -118,6 +118,43 @@ def test_a_remote_that_cannot_be_reached_loses_nothing(tmp_path: Path) -> None:
     with pytest.raises(RemoteError):
         push(FolderStore(tmp_path / "file" / "x"), one, one.pending(), TODAY)
     assert list(one.pending()) == ["a"]
+
+
+def test_a_session_that_nobody_stored_is_not_pushed(answering: Any) -> None:
+    for statuses in ({}, {"PUT": 412}):  # a proxy that knows no such path, and one that refuses what is not there
+        one = Machine()
+        one.measure("a")
+        with pytest.raises(RemoteError):
+            push(answering(statuses), one, one.pending(), TODAY)
+        assert list(one.pending()) == ["a"]
+
+
+def test_how_much_there_is_to_fetch_is_known_from_the_beginning(tmp_path: Path) -> None:
+    one, other, store = Machine(), Machine(), FolderStore(tmp_path)
+    for number in range(70):
+        one.measure(f"session-{number}")
+    push(store, one, one.pending(), TODAY)
+    told: list[tuple[int, int]] = []
+    pull(store, other, TODAY, progress=lambda done, total, *_: told.append((done, total)))
+    assert told == [(0, 70), (32, 70), (64, 70), (70, 70)]
+
+
+def test_a_dry_run_counts_what_is_archived_too(tmp_path: Path) -> None:
+    one, other, store = Machine(), Machine(), FolderStore(tmp_path)
+    for name in ("a", "b"):
+        one.measure(name)
+    push(store, one, one.pending(), TODAY)
+    (tmp_path / ARCHIVE / one.pushed["a"]).parent.mkdir(parents=True)
+    (tmp_path / one.pushed["a"]).rename(tmp_path / ARCHIVE / one.pushed["a"])
+    (tmp_path / ARCHIVE / "segments" / "v1" / "notes.txt").write_text("mine")
+    told = pull(store, other, TODAY, archived=True, dry_run=True)
+    assert not other.sessions
+    assert pull(store, other, TODAY, dry_run=True).segments == 1
+    got = pull(store, other, TODAY, archived=True)
+    assert set(other.sessions) == {"a", "b"}
+    assert (told.segments, told.size, told.refused) == (got.segments, got.size, got.refused)
+    assert list(got.refused) == ["segments/v1/notes.txt"]
+    assert pull(store, other, TODAY, archived=True).segments == 0
 
 
 OLD = date(2026, 6, 1)

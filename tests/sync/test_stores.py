@@ -59,6 +59,25 @@ def test_an_object_is_put_once_where_it_must_be_absent(new_store: Any) -> None:
     assert store.is_conditional()
 
 
+def test_of_many_who_ask_for_conditions_at_once_none_takes_another_for_itself(
+    new_store: Any, request: pytest.FixtureRequest
+) -> None:
+    stores = [new_store() for _ in range(8)]
+    gate = threading.Barrier(len(stores))
+    rounds = 20 if "folder" in request.node.name else 1
+
+    def ask(store: Any) -> list[bool]:
+        answers = []
+        for _ in range(rounds):
+            gate.wait()
+            answers.append(store.is_conditional())
+        return answers
+
+    with ThreadPoolExecutor(len(stores)) as pool:
+        assert list(pool.map(ask, stores)) == [[True] * rounds] * len(stores)
+    assert list(stores[0].list("")) == []
+
+
 def test_an_object_is_replaced_only_where_it_is_the_one_that_was_seen(new_store: Any, tmp_path: Path) -> None:
     store = new_store()
     assert not store.put("x.db", b"0", match='"0123456789abcdef0123456789abcdef"')
@@ -264,6 +283,26 @@ def test_without_credentials_it_says_where_to_get_some(
 def test_a_bucket_that_is_not_there_is_named(seaweedfs: str, credentials: None) -> None:
     with pytest.raises(RemoteError, match="no bucket missing-bucket"):
         list(S3Store("missing-bucket", endpoint_url=seaweedfs).list(""))
+
+
+def test_what_answers_404_to_everything_is_no_store_and_nothing_counts_as_stored(answering: Any) -> None:
+    """A proxy that knows no such path: 404 says that a condition did not hold only of an object to be replaced."""
+    store = answering({})
+    for condition in ({}, {"absent": True}):
+        with pytest.raises(RemoteError, match="was not stored") as caught:
+            store.put("a", b"1", **condition)
+        assert not isinstance(caught.value, MissingObjectError)
+        assert "--endpoint-url" in str(caught.value.hint)
+    assert not store.put("a", b"1", match='"0123456789abcdef0123456789abcdef"')
+    with pytest.raises(RemoteError, match="was not stored"):
+        store.is_conditional()
+
+
+def test_a_condition_that_nobody_made_cannot_fail(answering: Any) -> None:
+    store = answering({"PUT": 412})
+    assert not store.put("a", b"1", absent=True)
+    with pytest.raises(RemoteError, match="was not stored"):
+        store.put("a", b"1")
 
 
 def test_a_server_that_is_not_there_is_named(credentials: None) -> None:
