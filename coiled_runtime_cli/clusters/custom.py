@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import importlib
-import importlib.util
 from typing import Any
 
 from coiled_runtime_cli.clusters.running import (

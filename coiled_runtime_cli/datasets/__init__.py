@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import importlib.util
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -56,6 +57,16 @@ class Dataset:
     generated: bool = False  # by this call, all of it or some files
     repaired: bool = False  # by this call: some of it was there, and damaged
 
+    @property
+    def remote(self) -> bool:
+        """Whether it is in a bucket."""
+        return "://" in self.location
+
+    @property
+    def patterns(self) -> list[str]:
+        """``files`` for whoever takes every path for a pattern, as dask.dataframe does: a folder called [x] is none."""
+        return list(self.files) if self.remote else [glob.escape(each) for each in self.files]
+
 
 @dataclass(frozen=True, slots=True)
 class Description:
@@ -106,7 +117,7 @@ def prepare(name: str, *, scale: Scale, cache: Path, progress: Callable[[float, 
     remote = recipe.remote_at(scale)
     if remote is not None:
         reader = {"s3": "s3fs", "gs": "gcsfs"}[remote.location.partition(":")[0]]
-        _require(name, {"pyarrow": "pyarrow", reader: reader})
+        _require(name, {**recipe.requires, reader: reader})
         return Dataset(name, remote.location, remote.files, None, None, dict(remote.storage_options))
     _require(name, recipe.requires)
     stored = cached.obtain(recipe, recipe.parameters(scale), cache, progress or (lambda done, total: None))  # noqa: ARG005

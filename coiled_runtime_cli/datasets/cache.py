@@ -20,6 +20,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from coiled_runtime_cli import atomic
 from coiled_runtime_cli.core.quantity import bytes_text, counted
 from coiled_runtime_cli.datasets import files as making
 from coiled_runtime_cli.datasets import parallel
@@ -547,7 +548,7 @@ def _publish(
         if error.errno not in (errno.EEXIST, errno.ENOTEMPTY):
             raise
         # Without locks another process may have been first, with the same content.
-    _sync_folder(folder.parent)
+    atomic.sync_folder(folder.parent)
     if unusable:
         shutil.rmtree(old, ignore_errors=True)
     return Stored(folder, written, generated=True, repaired=unusable)
@@ -567,7 +568,7 @@ def _repair(
     files = tuple(anew.get(each.path, each) for each in stored.files)
     if files != stored.files:
         _write_manifest(stored.folder, recipe, parameters, files)
-    _sync_folder(stored.folder)
+    atomic.sync_folder(stored.folder)
     return Stored(stored.folder, files, generated=True, repaired=True)
 
 
@@ -587,17 +588,3 @@ def _write_manifest(folder: Path, recipe: Recipe, parameters: Parameters, files:
         stream.flush()
         os.fsync(stream.fileno())
     temporary.replace(folder / MANIFEST)
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make renames survive a power cut, where the system can."""
-    if os.name != "posix":
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    except OSError as error:
-        if error.errno not in (errno.EINVAL, errno.ENOTSUP):
-            raise
-    finally:
-        os.close(descriptor)

@@ -31,7 +31,7 @@ COLUMNS = (
 
 #: One line in so many has a field too many, a "#" in its latitude, or comes again right after itself.
 BAD_LINE, BAD_NUMBER, TWICE = 101, 53, 29
-#: Part of the events that happened in the United States.
+#: Where events happen, and what part of them; "" is nowhere.
 COUNTRIES = {"US": 0.35, "UK": 0.12, "IN": 0.1, "CH": 0.09, "RS": 0.07, "IS": 0.06, "FR": 0.05, "": 0.16}
 _BYTES_A_ROW = 330
 

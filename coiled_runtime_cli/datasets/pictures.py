@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from datetime import date
 from typing import TYPE_CHECKING, Any
 
 from coiled_runtime_cli.datasets.recipe import Parameters, bucket, numbers
@@ -13,8 +14,9 @@ if TYPE_CHECKING:
 
     from coiled_runtime_cli.core.scale import Scale
 
-#: On this day (2022-01-25) the values of Sentinel-2 became larger by 1000; days are counted from 2021-09-01.
-CHANGED, OFFSET = 146, 1000
+#: Since when the values of Sentinel-2 are larger, and by how much.
+CHANGED, OFFSET = date(2022, 1, 25), 1000
+_FIRST = date(2021, 9, 1)
 
 
 # Two bands of Sentinel-2, every third day over nine months; at smoke every ninth
@@ -43,19 +45,19 @@ def _sentinel(parameters: Parameters) -> tuple[Variable, ...]:
         def values(random: Any, start: tuple[int, ...], lengths: tuple[int, ...]) -> Any:
             import numpy as np
 
-            days = apart * (start[0] + np.arange(lengths[0]))
-            month = (np.datetime64("2021-09-01") + days).astype("datetime64[M]").astype("int64") % 12 + 1
+            days = np.datetime64(_FIRST) + apart * (start[0] + np.arange(lengths[0]))
+            month = days.astype("datetime64[M]").astype("int64") % 12 + 1
             index = moisture(month)[:, None, None]
             y, x = (start[axis] + np.arange(lengths[axis]) for axis in (1, 2))
             bright = 4000 + 1000 * np.sin(y / 50)[:, None] * np.sin(x / 70)
             noise = random.integers(-8, 9, lengths, dtype="int16")
-            later = (days >= CHANGED)[:, None, None]
+            later = (days >= np.datetime64(CHANGED))[:, None, None]
             return bright * (1 + sign * index) / 2 + noise + OFFSET * later
 
         return values
 
     return (
-        coordinate("time", scenes, "<i8", step=apart, units="days since 2021-09-01", calendar="proleptic_gregorian"),
+        coordinate("time", scenes, "<i8", step=apart, units=f"days since {_FIRST}", calendar="proleptic_gregorian"),
         *(
             Variable(name, ("time", "y", "x"), shape, (1, edge, edge), "<u2", band(sign))
             for name, sign in (("B08", 1), ("B11", -1))

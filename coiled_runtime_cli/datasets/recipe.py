@@ -54,7 +54,7 @@ class Recipe:
     row_groups: Callable[[Parameters, PlannedFile, int], Iterator[Any]]
     remote: Remote | None = None  # None: there is none, and it is generated at full scale too
     format: str = "parquet"  # or "csv", or "bytes" as they are
-    #: Modules that making it takes, and the packages that bring them.
+    #: Modules that making and reading it take, and the packages that bring them.
     requires: Mapping[str, str] = field(default_factory=lambda: {"numpy": "numpy", "pyarrow": "pyarrow"})
 
     def remote_at(self, scale: Scale) -> Remote | None:

@@ -136,6 +136,17 @@ def auto_benchmark_time(benchmark_time: Callable[[], Block], test_run_benchmark:
         test_run_benchmark.call_blocks.append(benchmark_time())
 
 
+@pytest.fixture
+def stop_measuring(test_run_benchmark: RunDraft | None) -> Callable[[], None]:
+    """``stop_measuring()``: the rest of the test's body is not measured, such as reading back what was written.
+
+    It ends what `small_client`, `client` and `auto_benchmark_time` measure; a block of the test's own ends by itself.
+    """
+    if test_run_benchmark is None:
+        return lambda: None
+    return test_run_benchmark.open_blocks.close
+
+
 def _with_client(
     draft: RunDraft | None, load: Callable[[], Callable[[RunDraft, Client], Block]]
 ) -> Callable[[Client], Block]:

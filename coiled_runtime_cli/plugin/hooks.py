@@ -9,7 +9,7 @@ import signal
 import sys
 import threading
 import time
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -160,8 +160,8 @@ class BenchmarkHooks:
         only = self.recorder.settings.only
         if only is not None:
             wanted = set(only)
-            chosen = [item for item in items if self._identify(item).id in wanted]
-            self._config.hook.pytest_deselected(items=[item for item in items if item not in set(chosen)])
+            chosen = {item: None for item in items if self._identify(item).id in wanted}
+            self._config.hook.pytest_deselected(items=[item for item in items if item not in chosen])
             items[:] = chosen
 
     @pytest.hookimpl(hookwrapper=True, tryfirst=True)
@@ -236,7 +236,7 @@ class BenchmarkHooks:
         tell: instruments that cannot reach a dead cluster afterwards say nothing new.
         """
         with self._limited():
-            stack = ExitStack()
+            stack = draft.open_blocks
             try:
                 for block in draft.call_blocks:
                     stack.enter_context(block)

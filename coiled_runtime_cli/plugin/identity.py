@@ -7,6 +7,7 @@ be installed there.
 from __future__ import annotations
 
 import json
+import os
 import sys
 import sysconfig
 from pathlib import Path
@@ -112,7 +113,8 @@ def imported_elsewhere(exclude: Path | None = None, watched: Iterable[str] = ())
 
 
 def _is_inside(file: str, folders: list[str]) -> bool:
-    return "site-packages" in file or "dist-packages" in file or any(file.startswith(each) for each in folders)
+    beginnings = [each.rstrip(os.sep) + os.sep for each in folders]
+    return "site-packages" in file or "dist-packages" in file or any(file.startswith(each) for each in beginnings)
 
 
 def module_identity(name: str) -> dict[str, Any] | None:

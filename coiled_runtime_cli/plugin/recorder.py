@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -57,6 +58,7 @@ class RunDraft:
     outcomes: dict[str, str] = field(default_factory=dict)
     failures: list[str] = field(default_factory=list)
     call_blocks: list[AbstractContextManager[Any]] = field(default_factory=list)
+    open_blocks: ExitStack = field(default_factory=ExitStack)  # those of the body that is running
 
     def outcome(self) -> str:
         if self.timed_out:

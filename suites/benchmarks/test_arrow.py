@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import glob
-
 import pytest
 
 pytestmark = pytest.mark.cluster("small_cluster")
@@ -21,13 +19,13 @@ def trips(dd, dataset):
     import pyarrow.parquet as pq
 
     data = dataset("uber_lyft")
-    if "://" in data.location:
-        return data.files[0], data.storage_options, None
+    if data.remote:
+        return data.patterns, data.storage_options, None
 
     def known(name):
         return pa.chunked_array([pq.read_table(each, columns=[name])[name].combine_chunks() for each in data.files])
 
-    return [glob.escape(each) for each in data.files], data.storage_options, known
+    return data.patterns, data.storage_options, known
 
 
 @pytest.fixture

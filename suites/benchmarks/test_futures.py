@@ -38,7 +38,7 @@ def test_large_map(small_client, scale, rootish):
 
 
 @pytest.mark.max_threads(50)
-def test_large_map_first_work(small_client, scale):
+def test_large_map_first_work(small_client, stop_measuring, scale):
     """How long until the first of many tasks has been done."""
     from distributed import as_completed
 
@@ -46,6 +46,7 @@ def test_large_map_first_work(small_client, scale):
     futures = small_client.map(inc(), range(count), pure=False)
     first = next(iter(as_completed(futures)))
     assert 1 <= first.result() <= count
+    stop_measuring()
     small_client.cancel(futures)
 
 

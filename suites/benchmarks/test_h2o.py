@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
+from coiled_runtime_cli.datasets.h2o import GROUPS
+
 pytestmark = [pytest.mark.cluster("small_cluster"), pytest.mark.max_threads(100)]
 
-#: Of the table to group: one row in how many has another of the many keys, and how many few keys there are.
-GROUPS = 100
 KEYS = ["id1", "id2", "id3", "id4", "id5", "id6"]
 VALUES = ("v1", "v2", "v3")
 #: How the columns of the text are to be read; Parquet says so itself.
@@ -54,21 +54,20 @@ BOTH = ("tasks", "p2p")
 def table(request, dd, dataset, scale):
     """``table(columns)``: the frame of Dask, and all of it in pandas for the answers; None where the data are far away."""
     data = dataset("h2o_groupby" + ("_csv" if request.param == "csv" else ""))
-    remote = "://" in data.location
     options = data.storage_options or None
     if request.param == "csv":
         blocks = scale.count(smoke=4, laptop=10, full=100)
-        size = None if remote else -(-data.bytes // blocks)  # published as 100 files of a block each
-        frame = dd.read_csv(list(data.files), dtype=TYPES, blocksize=size, storage_options=options)
+        size = None if data.remote else -(-data.bytes // blocks)  # published as 100 files of a block each
+        frame = dd.read_csv(data.patterns, dtype=TYPES, blocksize=size, storage_options=options)
     else:
-        frame = dd.read_parquet(list(data.files), storage_options=options)
+        frame = dd.read_parquet(data.patterns, storage_options=options)
     known: dict[tuple[str, ...], object] = {}
 
     def columns(*names):
         import pandas as pd
         import pyarrow.parquet as pq
 
-        if remote:
+        if data.remote:
             return frame[list(names)], None
         if names not in known:
             if request.param == "csv":
@@ -123,7 +122,7 @@ def asked(request, table):
 
 def published(test):
     """How many groups there are in the published table of 100 million rows."""
-    many = 100_000_000 // GROUPS
+    many = 100_000_000 // GROUPS  # different texts of id3 and numbers of id6
     few = {"test_q1": GROUPS, "test_q4": GROUPS, "test_q3": many, "test_q5": many, "test_q7": many, "test_q8": 2 * many}
     return few.get(test, GROUPS**2)
 
@@ -262,11 +261,12 @@ def sides(request, dd, dataset):
         import pandas as pd
 
         files = [each for each in data.files if Path(each).parent.name == name]
+        patterns = [each for each in data.patterns if Path(each).parent.name == name]
         if request.param == "csv":
             known = pd.concat([pd.read_csv(each, dtype=only(each)) for each in files], ignore_index=True)
-            return dd.read_csv(files, dtype=only(files[0]), blocksize=None), known
+            return dd.read_csv(patterns, dtype=only(files[0]), blocksize=None), known
         known = pd.concat([pd.read_parquet(each) for each in files], ignore_index=True)
-        return dd.read_parquet(files), known
+        return dd.read_parquet(patterns), known
 
     def only(file):
         with Path(file).open(encoding="utf-8") as stream:

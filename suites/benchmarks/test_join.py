@@ -130,7 +130,7 @@ def test_set_index(unsorted, small_client, persist):
 def rides(dd, dataset):
     """Paths, storage options and the number of rows (None at full scale)."""
     data = dataset("uber_lyft")
-    return list(data.files), data.storage_options, data.rows
+    return data.patterns, data.storage_options, data.rows
 
 
 @pytest.mark.client("uber_lyft_large")

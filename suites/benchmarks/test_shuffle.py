@@ -40,13 +40,14 @@ def test_shuffle_from_parquet(dd, files, memory_multiplier, small_client, shuffl
     assert found["key"].is_unique, "a key is in one partition alone"
 
 
-def test_shuffle_to_parquet(table, scratch_url, memory_multiplier, small_client, shuffle_method):
+def test_shuffle_to_parquet(table, scratch_url, memory_multiplier, small_client, stop_measuring, shuffle_method):
     """Send every row of a table to the partition of its key, and write a file of each partition."""
     import fsspec
     import pyarrow.parquet as pq
 
     frame, rows = table
     frame.shuffle("int-0").to_parquet(f"{scratch_url}/shuffled.parquet")
+    stop_measuring()
 
     system, path = fsspec.core.url_to_fs(f"{scratch_url}/shuffled.parquet")
     known: set[int] = set()

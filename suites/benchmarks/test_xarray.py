@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-# Of tests whose data follow from the memory; the groups of a year read the same data on any cluster.
+# Of tests whose data follow from the memory; the groups of a year have clusters of their own.
 pytestmark = pytest.mark.cluster("small_cluster", by_memory=True)
 
 
@@ -32,8 +32,9 @@ def months_of_one_place(water):
     return series.groupby(series.index.month).mean()
 
 
+@pytest.mark.client("group_reduction_cluster")
 @pytest.mark.parametrize("method", ["cohorts", "map-reduce", "chunked-cohorts"])
-def test_xarray_groupby_reduction(xr, water, months_of_one_place, discard_but_first, small_client, method):
+def test_xarray_groupby_reduction(xr, water, months_of_one_place, discard_but_first, client, method):
     """Mean by month of the year, by flox: months that share chunks together, all at once, or chunks cut at months first."""
     if method == "chunked-cohorts":
         if not hasattr(xr, "groupers"):

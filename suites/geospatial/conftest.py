@@ -29,15 +29,17 @@ def mode(request):
 
 
 @pytest.fixture
-def run(mode, small_client, small_cluster, record_metric):
-    """``run(action, check)``: compute by ``action()``, and give what it returns to ``check``.
+def run(mode, small_client, small_cluster, stop_measuring, record_metric):
+    """``run(action, check)``: compute by ``action()``, and give what it returns to ``check``, which is not measured.
 
     In submission mode the workers are gone before the clock starts. It stops when the scheduler has the whole graph, which is
     what its event "update-graph" says; then nothing may have run, and there is nothing to check. Counts the tasks.
     """
 
     def execute(action, check):
-        check(action())
+        found = action()
+        stop_measuring()
+        check(found)
 
     if mode == "execution":
         yield execute
@@ -73,6 +75,7 @@ def run(mode, small_client, small_cluster, record_metric):
                 raise errors[0]
             if small_client.run_on_scheduler(tasks_of)[0]:  # a release of distributed that has no such event
                 break
+        stop_measuring()
         tasks, ran = small_client.run_on_scheduler(tasks_of)
         assert tasks > 1
         assert ran == 0

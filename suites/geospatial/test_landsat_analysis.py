@@ -1,7 +1,7 @@
 """A picture without clouds, from many scenes of tiles that overlap.
 
-Full scale is the "small" of the predecessor's branch: ten tiles in Cameroon of 2012 and 2013 from Microsoft's Planetary Computer,
-on twenty workers of 16 GiB. It needs `pip install pystac-client planetary-computer odc-stac`.
+Full scale is the "small" of the predecessor's branch: ten tiles in Cameroon of 2012 and 2013 from Microsoft's Planetary Computer;
+there on twenty workers of 16 GiB, here on ten of 8. It needs `pip install pystac-client planetary-computer odc-stac`.
 """
 
 from __future__ import annotations
@@ -9,6 +9,8 @@ from __future__ import annotations
 import collections
 
 import pytest
+
+from coiled_runtime_cli.datasets import pictures
 
 BANDS = ("red", "green", "blue")
 #: Bits of the quality band: clouds, what is near to them, their shadows.
@@ -71,12 +73,13 @@ def test_landsat_data_preparation(xr, tiles, scale, chunk_size, scratch_url, run
         written = xr.open_zarr(scratch_url)
         assert {*BANDS, "count", "red_texture"} <= set(written.data_vars)
         if scale.name == "full":
-            assert np.isfinite(float(written.red.isel(x=slice(edge), y=slice(edge)).mean())) or len(found) > 0
+            few = written.red.isel(x=slice(None, None, 100), y=slice(None, None, 100)).values
+            assert np.isfinite(few).any()
+            assert (few[np.isfinite(few)] >= 0).all()
             return
         y, x = np.ix_(range(written.sizes["y"]), range(written.sizes["x"]))
         for number, band in enumerate(BANDS):
-            # what the data set's maker planted below the clouds
-            np.testing.assert_array_equal(written[band].values, 1_000 * (number + 1) + (3 * y + 5 * x) % 512)
+            np.testing.assert_array_equal(written[band].values, pictures.ground(number, y, x))  # below the clouds
         corner = written.red.values[:5, :5].astype("float64").std()
         assert float(written.red_texture[2, 2]) == pytest.approx(corner, rel=1e-3)
 

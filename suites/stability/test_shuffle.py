@@ -64,11 +64,12 @@ def dense(year, rows_of, scale):
 
 
 @both_methods("test_shuffle_parquet")
-def test_shuffle_parquet(dd, dense, scratch_url, small_client, shuffle_method):
+def test_shuffle_parquet(dd, dense, scratch_url, small_client, stop_measuring, shuffle_method):
     """Write a year of rows as Parquet, read it, shuffle it, and write what comes out."""
     frame, rows = dense
     frame.to_parquet(f"{scratch_url}/dataset.parquet")
     dd.read_parquet(f"{scratch_url}/dataset.parquet").shuffle(on="x").to_parquet(f"{scratch_url}/shuffled.parquet")
+    stop_measuring()
 
     before, after = (summarise(dd.read_parquet(f"{scratch_url}/{name}.parquet")) for name in ("dataset", "shuffled"))
     assert before["rows"].sum() == after["rows"].sum() == rows

@@ -15,7 +15,7 @@ def test_import(shape, predecessor, crt, record_cost, record_metric):
 
 
 def test_store_a_session(shape, history, session_of_250, crt, record_cost):
-    """The next command after a session of 250 runs was killed: they are stored first. Beside it the same command again."""
+    """The next command after a session of 250 runs was killed: they are stored first."""
     folder = history(shape)
     session_of_250(folder)
     question = ("db", "query", "select count(*) as runs from test_run")

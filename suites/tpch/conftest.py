@@ -7,19 +7,22 @@ itself, the check is one of plausibility.
 
 from __future__ import annotations
 
-import glob
 import gzip
 import importlib.util
 import json
 import math
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from coiled_runtime_cli.datasets.tpch import TABLES
+
+if TYPE_CHECKING:
+    from coiled_runtime_cli.datasets import Dataset
+
 HERE = Path(__file__).parent
-TABLES = ("region", "nation", "supplier", "customer", "part", "partsupp", "orders", "lineitem")
 NEEDED = 'pip install "coiled-runtime-cli[tpch]"'
 
 #: By query, the places of the columns that it sorts by: of two rows that are equal there, either may come first.
@@ -44,31 +47,29 @@ class Tables:
     """The eight tables, on disk or at full scale in a bucket."""
 
     factor: float  # the scale factor
-    location: str
-    all_files: tuple[str, ...] = field(repr=False)
-    options: dict[str, Any] = field(repr=False)
+    data: Dataset = field(repr=False)
     names = TABLES
 
     @property
     def remote(self):
-        return "://" in self.location
+        return self.data.remote
+
+    @property
+    def options(self):
+        return self.data.storage_options
 
     def files(self, name):
         """Each file of a table; in a bucket the pattern of them."""
-        folder = f"{self.location}/{name}/"
-        if self.remote:
-            return [f"{folder}*.parquet"]
-        return sorted(each for each in self.all_files if Path(each).parent.name == name)
+        return sorted(each for each in self.data.files if Path(each).parent.name == name)
 
     def patterns(self, name):
         """The same for who takes every path for a pattern."""
-        return self.files(name) if self.remote else [glob.escape(each) for each in self.files(name)]
+        return sorted(each for each in self.data.patterns if Path(each).parent.name == name)
 
 
 @pytest.fixture(scope="session")
 def tables(dataset, scale):
-    data = dataset("tpch")
-    return Tables(scale.tpch_factor(), data.location, data.files, data.storage_options)
+    return Tables(scale.tpch_factor(), dataset("tpch"))
 
 
 # Queries
@@ -155,7 +156,7 @@ def connect(tables):
         if tables.remote:
             import fsspec
 
-            protocol = tables.location.partition(":")[0]
+            protocol = tables.data.location.partition(":")[0]
             connection.register_filesystem(fsspec.filesystem(protocol, **tables.options))
         for name in tables.names:
             files = ", ".join("'" + each.replace("'", "''") + "'" for each in tables.patterns(name))

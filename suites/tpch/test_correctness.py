@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import pytest
 
+from coiled_runtime_cli.plugin import ready_cluster
+
 pytestmark = [pytest.mark.tpch_correctness, pytest.mark.cluster("tpch_cluster")]
 
 
@@ -14,6 +16,12 @@ pytestmark = [pytest.mark.tpch_correctness, pytest.mark.cluster("tpch_cluster")]
 def client(small_cluster):
     with small_cluster.client() as client:
         yield client
+
+
+@pytest.fixture(autouse=True)
+def noted(small_cluster, test_run_benchmark):
+    """The cluster in the run: rows of another one are another series."""
+    ready_cluster.measure_call(test_run_benchmark, small_cluster)
 
 
 @pytest.mark.parametrize("number", range(1, 23))

@@ -15,7 +15,7 @@ def archives(dataset):
     pytest.importorskip("pandas", reason='needs pandas: pip install "dask[dataframe]"')
     fsspec = pytest.importorskip("fsspec", reason="needs fsspec: pip install fsspec")
     data = dataset("arxiv")
-    if "://" not in data.location:
+    if not data.remote:
         return list(data.files), {}, data.rows // len(data.files)
     system, _ = fsspec.core.url_to_fs(data.location, **data.storage_options)
     (pattern,) = data.files

@@ -24,7 +24,7 @@ def pictures(da, dataset):
     """``(images, planted)``: by image and place, and how many nuclei each image shows; None of real ones."""
     pytest.importorskip("zarr", reason='needs zarr: pip install "coiled-runtime-cli[suites]"')
     data = dataset("nuclei")
-    if data.storage_options:
+    if data.remote:
         return da.from_zarr(data.location, storage_options=data.storage_options), None
     planted = da.from_zarr(data.location, component="planted").compute(scheduler="threads")
     return da.from_zarr(data.location, component="images"), planted

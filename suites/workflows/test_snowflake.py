@@ -1,12 +1,11 @@
 """A table in a database: rides as text transformed and loaded, and read back.
 
-The database is a file of SQLite; or what the URL in CRT_ETL_DATABASE says, such as postgresql+psycopg://HOST/NAME; or Snowflake,
+The database is a file of SQLite; or what the URL in ETL_DATABASE says, such as postgresql+psycopg://HOST/NAME; or Snowflake,
 where SNOWFLAKE_ACCOUNT, SNOWFLAKE_USER, SNOWFLAKE_PASSWORD, SNOWFLAKE_DATABASE and SNOWFLAKE_WAREHOUSE are set.
 """
 
 from __future__ import annotations
 
-import glob
 import os
 import uuid
 
@@ -62,7 +61,7 @@ def rides(dd, dataset):
 
     data = dataset("citibike")
     read = [pd.read_csv(each, dtype=TYPES, parse_dates=MOMENTS) for each in data.files]
-    return [glob.escape(each) for each in data.files], cleaner()(pd.concat(read, ignore_index=True))
+    return data.patterns, cleaner()(pd.concat(read, ignore_index=True))
 
 
 def in_databases(former):
@@ -83,10 +82,10 @@ def database(request, scratch_url):
             "snowflake.sqlalchemy", reason="needs its driver: pip install snowflake-sqlalchemy"
         )
         url = snowflake.URL(**{each.lower(): os.environ[f"SNOWFLAKE_{each}"] for each in SNOWFLAKE}, schema="PUBLIC")
-    elif "CRT_ETL_DATABASE" in os.environ:
-        url = os.environ["CRT_ETL_DATABASE"]
+    elif "ETL_DATABASE" in os.environ:
+        url = os.environ["ETL_DATABASE"]
     elif "://" in scratch_url:
-        pytest.skip("a file of SQLite is no database for a cluster of machines: set CRT_ETL_DATABASE to the URL of one")
+        pytest.skip("a file of SQLite is no database for a cluster of machines: set ETL_DATABASE to the URL of one")
     else:
         url = f"sqlite:///{scratch_url}/rides.db"
     table = f"rides_{uuid.uuid4().hex[:12]}"
@@ -98,7 +97,7 @@ def database(request, scratch_url):
 
 
 @in_databases("test_etl_into_snowflake")
-def test_etl_into_database(dd, rides, database, small_client):
+def test_etl_into_database(dd, rides, database, small_client, stop_measuring):
     """Read a file of text a month, drop rides without an end, compute durations, append each part to one table."""
     import pandas as pd
     import sqlalchemy
@@ -115,6 +114,7 @@ def test_etl_into_database(dd, rides, database, small_client):
     load(expected.head(0), url, table)  # makes the table: of parts that find none, all but one would fail
     frame = dd.read_csv(paths, dtype=TYPES, parse_dates=MOMENTS, blocksize=None)
     counts = frame.map_partitions(loaded, meta={"rows": "int64"}).compute()
+    stop_measuring()
 
     assert counts["rows"].sum() == len(expected) > 0
     engine = sqlalchemy.create_engine(url)

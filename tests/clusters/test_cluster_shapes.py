@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from pathlib import Path
 
 import pytest
@@ -40,6 +41,12 @@ def test_each_shape_is_there_with_its_size(shape: str, workers: int, machine: st
 
 def test_no_shape_is_there_that_nothing_tests() -> None:
     assert set(load_shapes(FILE)) == {"default", *(name for name, _, _ in PUBLISHED)}
+
+
+def test_every_shape_is_asked_for_by_a_suite() -> None:
+    sources = "".join(file.read_text(encoding="utf-8") for file in FILE.parent.rglob("*.py"))
+    asked = set(re.findall(r"mark\.(?:cluster|client)\(\s*\"(\w+)\"", sources))
+    assert {name for name, _, _ in PUBLISHED} == asked
 
 
 def test_every_keyword_is_one_of_the_installed_coiled_cluster() -> None:

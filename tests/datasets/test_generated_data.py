@@ -242,6 +242,35 @@ def test_a_missing_library_is_named_with_what_to_type(tmp_path, monkeypatch):
         datasets.prepare("nyc_taxi", scale=SMOKE, cache=tmp_path)
 
 
+def test_real_arrays_need_what_reads_their_bucket_and_no_tables(tmp_path, monkeypatch):
+    for each in ("gcsfs", "s3fs", "pyarrow"):
+        monkeypatch.setitem(sys.modules, each, None)
+    for name, library in (("era5", "gcsfs"), ("sea_ice", "s3fs")):
+        with pytest.raises(datasets.MissingLibrary, match=f"needs {library}") as raised:
+            datasets.prepare(name, scale=Scale.parse("full"), cache=tmp_path)
+        assert raised.value.hint == f"pip install {library}"
+
+
+@pytest.mark.filterwarnings("ignore:The inplace keyword")  # Dask with a pandas that is newer
+@pytest.mark.parametrize("name", ["nyc_taxi", "nyc_taxi_csv"])
+def test_dask_finds_the_files_in_a_folder_whose_name_is_a_pattern(tmp_path, name):
+    dd = pytest.importorskip("dask.dataframe")
+    data = datasets.prepare(name, scale=SMOKE, cache=tmp_path / "[a]")
+    assert not data.remote
+    if name.endswith("csv"):
+        frame = dd.read_csv(data.patterns, usecols=["tip_amount"], dtype="float64")
+    else:
+        frame = dd.read_parquet(data.patterns, columns=["tip_amount"])
+    assert frame.map_partitions(len).compute(scheduler="synchronous").sum() == data.rows
+
+
+def test_what_is_in_a_bucket_is_a_pattern_already(tmp_path, monkeypatch):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _: object())
+    data = datasets.prepare("nyc_taxi", scale=Scale.parse("full"), cache=tmp_path)
+    assert data.remote
+    assert data.patterns == list(data.files) != []
+
+
 def test_importing_and_describing_loads_nothing_heavy():
     # the rows of TPC-H's files are counted exactly, as arrays
     code = (

@@ -1,4 +1,5 @@
 import json
+import os
 import subprocess
 import sys
 
@@ -92,9 +93,12 @@ def test_without_the_flag_nothing_is_recorded_and_fixtures_do_nothing(measured):
     measured.write(
         "test_plain.py",
         """
-        def test_plain(benchmark_time, record_metric, test_run_benchmark, benchmark_db_engine, auto_benchmark_time):
+        def test_plain(
+            benchmark_time, record_metric, test_run_benchmark, benchmark_db_engine, auto_benchmark_time, stop_measuring
+        ):
             with benchmark_time():
                 record_metric("rate", 1.0)
+            stop_measuring()
             assert test_run_benchmark is None
             assert benchmark_db_engine is None
         """,
@@ -126,6 +130,34 @@ def test_a_timed_block_is_the_duration_and_a_block_that_raises_has_none(measured
     assert runs["test_raises"].duration is None
     assert runs["test_raises"].start <= runs["test_raises"].end
     assert runs["test_whole"].duration >= 0.05
+
+
+def test_what_follows_the_end_of_measuring_is_part_of_the_test_and_not_of_its_time(measured):
+    measured.write(
+        "test_end.py",
+        """
+        def test_reads_back(auto_benchmark_time, stop_measuring, test_run_benchmark, record_metric):
+            assert test_run_benchmark.duration is None
+            stop_measuring()
+            record_metric("seen", test_run_benchmark.duration)
+            stop_measuring()
+        def test_is_wrong(auto_benchmark_time, stop_measuring):
+            stop_measuring()
+            assert 1 == 2
+        def test_measures_nothing_itself(stop_measuring):
+            stop_measuring()
+        """,
+    )
+    runs = measured.run("test_end.py").runs
+    assert {name: run.outcome for name, run in runs.items()} == {
+        "test_reads_back": "passed",
+        "test_is_wrong": "failed",
+        "test_measures_nothing_itself": "passed",
+    }
+    (metric,) = runs["test_reads_back"].metrics
+    assert metric.value == runs["test_reads_back"].duration > 0
+    assert "assert 1 == 2" in runs["test_is_wrong"].failure
+    assert runs["test_measures_nothing_itself"].duration > 0
 
 
 def test_metrics_are_recorded_with_unit_and_direction_and_bad_ones_are_refused(measured):
@@ -242,6 +274,19 @@ def test_the_plugin_imports_nothing_heavy_until_a_fixture_asks(measured):
     done = measured.run("-s", "test_light.py", environment={"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"})
     found = next(line for line in done.output.splitlines() if "HEAVY" in line)
     assert json.loads(found.partition("HEAVY")[2]) == []
+
+
+def test_a_checkout_beside_the_suites_whose_name_begins_alike_is_no_part_of_them(measured):
+    measured.settings["suites"] = str(measured.folder / "bench")
+    for package in ("bench/own_package", "bench-lib/measured_package"):
+        measured.write(f"{package}/__init__.py", "__version__ = '1.5'\n")
+    measured.write("bench/test_import.py", "import measured_package, own_package\ndef test_x(): ...\n")
+    path = os.pathsep.join(str(measured.folder / each) for each in ("bench", "bench-lib"))
+    done = measured.run("bench/test_import.py", environment={"PYTHONPATH": path})
+    (environment,) = done.environments.values()
+    imported = {each.name: each.version for each in environment.packages if each.imported}
+    assert imported.get("measured_package") == "1.5"
+    assert "own_package" not in imported
 
 
 def test_what_is_imported_from_a_checkout_is_known_by_its_commit_and_dirtiness(measured, tmp_path_factory):

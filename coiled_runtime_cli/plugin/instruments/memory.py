@@ -24,8 +24,8 @@ def measure(draft: RunDraft, client: Client) -> Iterator[None]:
     """Store average and peak memory (bytes, sum over workers).
 
     The sampler reads what workers report by heartbeat. A block shorter than one sample would get nothing, or a value from before
-    it, so the workers are also asked directly before and after; those two readings count as samples. Each sample stands for
-    the time until the next one.
+    it, so the workers are also asked directly before and after; those two readings count as samples. The average is the plain
+    mean of all.
     """
     sampler = MemorySampler()
     before = _resident(client)
