@@ -277,7 +277,7 @@ def make_environments(
         elif arm.conda is not None:
             python = environments.build_conda(Path(arm.conda), name=record.id, cache=cache)
         else:
-            python = environments.build(locked, python=arm.python, cache=cache)
+            python = environments.build(locked, python=_python(arm, folder), cache=cache)
         record.pythons[arm.name] = str(python)
         wanted = list(arm.packages) if arm.conda is None else _conda_pins(_yaml(Path(arm.conda)))
         version, versions = _proved(arm, python, wanted, locked)
@@ -291,7 +291,14 @@ def make_environments(
 def lock_arm(experiment: Experiment, arm: Arm, *, folder: Path, prefer: Sequence[str]) -> tuple[str, ...]:
     """What an arm is resolved to, as :func:`environments.lock` gives it; what it does not ask for as in ``prefer``."""
     wanted = [*suites.NEEDED, *experiment.packages, *arm.packages]
-    return environments.lock(wanted, python=arm.python, folder=folder, prefer=prefer)
+    return environments.lock(wanted, python=_python(arm, folder), folder=folder, prefer=prefer)
+
+
+def _python(arm: Arm, folder: Path) -> str | None:
+    """What an arm's environment is made with: a version, or an interpreter, whose path starts from the arm's folder."""
+    if arm.python is None or "/" not in arm.python:
+        return arm.python
+    return str((folder / expanded(arm.python)).absolute())
 
 
 def _conda_pins(content: Mapping[str, Any]) -> list[str]:
@@ -315,16 +322,19 @@ def _proved(arm: Arm, python: Path, wanted: Sequence[str], locked: Sequence[str]
     """That the environment imports what its arm asked for: the version of its Python, and what it has."""
     from packaging.requirements import InvalidRequirement, Requirement
 
-    asked: dict[str, Requirement] = {}
+    asked: list[tuple[str, Requirement]] = []
     for each in wanted:
         try:
             requirement = Requirement(each)
         except InvalidRequirement:
             continue  # a folder, or an editable install: uv has installed it, and the lock says what
-        asked[environments.normal(requirement.name)] = requirement
-    version, there = environments.inspect(python, list(asked))
+        asked.append((environments.normal(requirement.name), requirement))
+    version, there = environments.inspect(python, list(dict.fromkeys(name for name, _ in asked)))
+    marked = {"python_full_version": version, "python_version": ".".join(version.split(".")[:2])}
     found = {}
-    for name, requirement in asked.items():
+    for name, requirement in asked:
+        if requirement.marker is not None and not requirement.marker.evaluate(marked):
+            continue  # was asked for elsewhere
         installed = there.get(name)
         if installed is None:
             if arm.conda is not None and requirement.url is None:
@@ -354,6 +364,10 @@ def _locked_commit(name: str, locked: Sequence[str]) -> str | None:
 # --- running
 
 
+class NothingSelectedError(UsageError):
+    """No test is what the experiment asks for."""
+
+
 @dataclass(frozen=True, slots=True)
 class Step:
     """What the caller is told: a cell begins, a test of it has ended (``run``), or the cell has."""
@@ -374,16 +388,18 @@ def run(
     tell: Callable[[Step], None],
     decided: Callable[[int], bool],
     command: tuple[str, ...],
+    only: Sequence[str] | None = None,
 ) -> str:
     """Run the blocks that are left. Says why it ended: "blocks", "decided" or "time".
 
-    ``decided(look)`` is asked at each look of the experiment but the last one.
+    ``decided(look)`` is asked at each look of the experiment but the last one. ``only``: benchmarks, of those that the
+    experiment selects. Raises NothingSelectedError where none is left.
     On KeyboardInterrupt what runs is stopped and stored, and the record says where to go on.
     """
     places = experiment.looks
     names = [each.name for each in experiment.every]
     longest = 0.0
-    measure = _Measure(experiment, record, made, settings, engine, tell, command)
+    measure = _Measure(experiment, record, made, settings, engine, tell, command, only)
     for block in range(record.blocks(experiment), experiment.blocks):
         if experiment.max_time is not None and block and record.spent + longest > experiment.max_time:
             return "time"
@@ -414,6 +430,7 @@ class _Measure:
         engine: Engine,
         tell: Callable[[Step], None],
         command: tuple[str, ...],
+        only: Sequence[str] | None,
     ) -> None:
         self._experiment = experiment
         self._record = record
@@ -422,6 +439,7 @@ class _Measure:
         self._engine = engine
         self._tell = tell
         self._command = command
+        self._only = list(only) if only is not None else None
         self._selection = selection(experiment, settings)
         self._storing = threading.Lock()
         self.stopped = threading.Event()
@@ -430,7 +448,7 @@ class _Measure:
         """Measure one cell. Raises ToolError where no test of it could run, or it imported what was not asked for."""
         made = self._made[name]
         prepared, spec = session.prepare(arm_settings(self._settings, made.arm, self._record.folder))
-        prepared = replace(prepared, repeat=block)
+        prepared = replace(prepared, repeat=block, only=self._only)
         cell = Cell(name, block, prepared.session)
         self._record.cells.append(cell)
         self._record.write()
@@ -456,7 +474,7 @@ class _Measure:
             stopping=self.stopped.is_set,
         )
         if not count:
-            raise UsageError(
+            raise NothingSelectedError(
                 "no test was selected", hint=f"{SETTINGS}: suites, targets, keyword and markers choose among them"
             )
         cell.done = True

@@ -22,13 +22,20 @@ from coiled_runtime_cli.core.scale import Scale
 from coiled_runtime_cli.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
 #: Tables that belong to one command each, kept as they are written.
 COMMAND_TABLES = ("sync", "build", "report", "detect", "bisect")
 
 #: Keys of command tables that a variable may hold: ``CRT_SYNC_REMOTE`` is ``remote`` of ``[tool.crt.sync]``.
 SYNC_KEYS = ("remote", "endpoint_url", "profile", "region")
+
+#: Tables that have no keys yet: what is written there would be heeded by nobody.
+_EMPTY_TABLES = ("detect", "bisect")
+
+#: Variables that a bisection sets for what it starts, which may be a crt: where a probe says what it imported, of which
+#: modules, and where a build goes.
+_OF_BISECTIONS = ("CRT_BISECT_IMPORTS", "CRT_BISECT_MODULES", "CRT_TARGET")
 
 #: Names that the predecessor's users have in their CI, in the order in which they are asked for.
 HISTORIC = {
@@ -212,6 +219,8 @@ class Remote:
 def remote(settings: Config, **flags: str | None) -> Remote:
     """The remote as ``[tool.crt.sync]``, ``CRT_SYNC_*`` and flags (by the same keys) name it: by default a folder of the user's.
 
+    Where it is a folder, what files and variables say of a bucket is not meant; what flags say is, and whoever opens it
+    refuses it.
     Raises UsageError on a key or a value that the table cannot have.
     """
     origin = settings.origin("sync")
@@ -222,8 +231,8 @@ def remote(settings: Config, **flags: str | None) -> Remote:
             raise UsageError(f"sync.{key} ({origin}): expected a text that is not empty, not {masked(repr(value))}")
     given = {key: value for key, value in flags.items() if value is not None}
     chosen = {**settings.sync, **given}
-    if "remote" in given and not given["remote"].lower().startswith("s3:"):
-        chosen = given  # a folder: what is configured of a bucket is not meant
+    if "remote" in chosen and not chosen["remote"].lower().startswith("s3:"):
+        chosen = {**given, "remote": chosen["remote"]}
     if "remote" not in chosen:
         folder = _home(os.environ, "XDG_DATA_HOME", ".local/share") / "crt" / "remote"
         if set(given) - {"remote"}:
@@ -240,7 +249,10 @@ def artifacts(settings: Config) -> tuple[Path, str | None]:
     return Path(settings.artifacts), None
 
 
-#: Keys of ``[tool.crt.build]``; folders start from the file that names them.
+#: Paths in ``[tool.crt.report]``, which start from the file that names them; so do the folders of ``[tool.crt.build]``.
+_REPORT_PATHS = ("out", "plotly")
+
+#: Keys of ``[tool.crt.build]``.
 _BUILD_FOLDERS = ("recipe", "output_folder")
 BUILD_KEYS = (*_BUILD_FOLDERS, "channels", "nightly_channel", "repositories")
 
@@ -499,7 +511,9 @@ def _add_file(given: dict[str, _Given], table: dict[str, Any], file: Path, title
             if key == "sync":
                 value = _with_absolute_remote(value, file)  # noqa: PLW2901
             if key == "build":
-                value = _with_absolute_folders(value, file)  # noqa: PLW2901
+                value = _with_absolute_paths(value, _BUILD_FOLDERS, file)  # noqa: PLW2901
+            if key == "report":
+                value = _with_absolute_paths(value, _REPORT_PATHS, file)  # noqa: PLW2901
             weaker = given[key].value if key in given else {}
             value = {**(weaker if isinstance(weaker, dict) else {}), **value}  # noqa: PLW2901
         given[key] = _Given(value, title, f"{file}: {key}", file.absolute().parent)
@@ -508,6 +522,9 @@ def _add_file(given: dict[str, _Given], table: dict[str, Any], file: Path, title
 def _check_table(key: str, value: object, file: Path) -> None:
     if not isinstance(value, dict):
         raise UsageError(f"{file}: {key}: expected a table, not {value!r}", hint=f"write [{key}] and its keys below")
+    if key in _EMPTY_TABLES and value:
+        name = next(iter(value))
+        raise UsageError(f"{file}: {key}.{name}: {key} has no keys", hint=f"crt {key} --help names its flags")
     if key == "clusters":
         for name, each in value.items():
             if not isinstance(each, dict):
@@ -525,18 +542,18 @@ def _with_absolute_remote(table: object, file: Path) -> object:
     return {**table, "remote": str(file.absolute().parent / locations.expanded(remote))}
 
 
-def _with_absolute_folders(table: object, file: Path) -> object:
+def _with_absolute_paths(table: object, keys: Sequence[str], file: Path) -> object:
     if not isinstance(table, dict):
         return table
-    folders = {key: table[key] for key in _BUILD_FOLDERS if isinstance(table.get(key), str) and table[key].strip()}
-    return {**table, **{key: str(file.absolute().parent / locations.expanded(each)) for key, each in folders.items()}}
+    paths = {key: table[key] for key in keys if isinstance(table.get(key), str) and table[key].strip()}
+    return {**table, **{key: str(file.absolute().parent / locations.expanded(each)) for key, each in paths.items()}}
 
 
 def _from_environment(environ: Mapping[str, str], base: Path | None) -> dict[str, _Given]:
     variables = {f"CRT_{key.upper()}": key for key in KEYS}
     of_sync = {f"CRT_SYNC_{key.upper()}": key for key in SYNC_KEYS}
     for name in environ:
-        if name.startswith("CRT_") and name not in variables and name not in of_sync:
+        if name.startswith("CRT_") and not any(name in each for each in (variables, of_sync, _OF_BISECTIONS)):
             settable = [*(each for each, key in variables.items() if key not in TABLES), *of_sync]
             raise UsageError(unknown("environment variable", name, settable), hint=f"unset {name}")
     given = {}

@@ -6,16 +6,17 @@ the level before; that shows that today's runs are off again, but not that nothi
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from coiled_runtime_cli import ab, clusters, console, environments, measuring, session, temporary
+from coiled_runtime_cli import ab, clusters, console, environments, measuring, session, suites, temporary
 from coiled_runtime_cli.core import experiment as plans
 from coiled_runtime_cli.core import rebuild
 from coiled_runtime_cli.core.confirmation import LOOKS, Confirmation, confirm
-from coiled_runtime_cli.errors import CrtError
+from coiled_runtime_cli.errors import CrtError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -94,6 +95,11 @@ class _Group:
         self._values: dict[tuple[str, str, str], list[float]] = {}  # by arm, benchmark and metric
 
     def decide(self) -> list[Decided]:
+        suites.find(self._settings.suites)  # without a folder of suites no test is there, and none is gone
+        there = {each for each in self._benchmarks() if self._is_there(each)}
+        self._members = [each for each in self._members if each.finding.key.benchmark in there]
+        if not self._members:
+            return []
         good = self._good()
         if good is None and not all(each.here for each in self._members):
             console.warning("what was measured elsewhere cannot be held against repeats here: it is left as it was")
@@ -109,7 +115,8 @@ class _Group:
             arms=tuple(arms),
             blocks=LOOKS[-1],
             places=LOOKS,
-            targets=tuple(dict.fromkeys(each.finding.key.benchmark for each in self._members)),
+            # whole files: of a test whose parameters are gone, or of a file that does not import, pytest would run nothing
+            targets=tuple(dict.fromkeys(each.partition("::")[0] for each in self._benchmarks())),
             max_time=self._max_time,
             against_itself=False,
         )
@@ -119,7 +126,7 @@ class _Group:
             arm.name: ab.Made(arm, pythons[arm.name], "", (), {})  # what it imports was proved by its lock
             for arm in arms
         }
-        with temporary.folder("crt-confirm-") as scratch:
+        with temporary.folder("crt-confirm-") as scratch, contextlib.suppress(ab.NothingSelectedError):
             record = ab.Record(Path(scratch), experiment)
             ab.run(
                 experiment,
@@ -128,8 +135,9 @@ class _Group:
                 self._settings,
                 self._engine,
                 tell=self._follow,
-                decided=lambda look: all(self._confirmation(each, LOOKS[look], good).word for each in self._members),
+                decided=lambda look: all(self._confirmation(each, LOOKS[look], good).word for each in self._measured()),
                 command=self._command,
+                only=self._benchmarks(),
             )
         decided = []
         for each in self._members:
@@ -137,6 +145,28 @@ class _Group:
             if confirmation.compared.ratio is not None:
                 decided.append(Decided(each.finding, confirmation, good is not None))
         return decided
+
+    def _benchmarks(self) -> list[str]:
+        return list(dict.fromkeys(each.finding.key.benchmark for each in self._members))
+
+    def _measured(self) -> list[Suspect]:
+        """Those that have run today: of the others more blocks would say no more."""
+        return [
+            each
+            for each in self._members
+            if (TODAY, each.finding.key.benchmark, each.finding.metric.name) in self._values
+        ]
+
+    def _is_there(self, benchmark: str) -> bool:
+        """Whether there is a test of this name, its parameters aside; the user is told where there is none."""
+        path, separator, name = benchmark.partition("::")
+        target = f"{path}{separator}{name.partition('[')[0]}"
+        try:
+            ab.selection(plans.Experiment(arms=(), targets=(target,)), self._settings)
+        except UsageError as error:
+            console.note(f"{benchmark} is gone: {error.message}")
+            return False
+        return True
 
     def _good(self) -> Path | None:
         """The interpreter of the environment of the last good run; None, and the user is told why, where it cannot be made."""

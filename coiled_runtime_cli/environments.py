@@ -115,7 +115,7 @@ def lock(
     with temporary.folder("crt-lock-") as scratch:
         wanted, found = Path(scratch, "wanted.txt"), Path(scratch, "found.txt")
         wanted.write_text("\n".join(requirements) + "\n")
-        if _uv_program() is None:
+        if uv_program() is None:
             if as_of is not None:
                 raise ToolError("releases as of a day are known to uv alone", hint="pip install uv, or --as-of today")
             return tuple(pip.lock(wanted, python=python, folder=folder, report=Path(scratch, "report.json")))
@@ -132,7 +132,7 @@ def lock_file(source: Path, target: Path, *, python: str | None) -> None:
 
     Raises as :func:`lock`.
     """
-    if _uv_program() is None:
+    if uv_program() is None:
         raise ToolError("locks with hashes are uv's work, and it is not installed", hint="pip install uv")
     arguments: list[str | Path] = [
         "pip",
@@ -165,7 +165,7 @@ def build(locked: Sequence[str], *, python: str | None, cache: Path) -> Path:
         listed = scratch / "locked.txt"
         listed.write_text("\n".join(locked) + "\n")
         # compiled, or the first measurement of an arm would pay for its imports: as pip does, and uv on request
-        if _uv_program() is None:
+        if uv_program() is None:
             pip.make_environment(target, listed, python=python)
         else:
             _uv(["venv", "--quiet", "--relocatable", "--python", python or sys.executable, target])
@@ -179,7 +179,7 @@ def build(locked: Sequence[str], *, python: str | None, cache: Path) -> Path:
 
 def build_wheel(source: Path, *, python: str | None, folder: Path) -> Path:
     """A wheel of the project in a folder, made in isolation. Raises as :func:`lock`."""
-    if _uv_program() is None:
+    if uv_program() is None:
         pip.build_wheel(source, python=python, folder=folder)
     else:
         _uv(["build", "--wheel", "--quiet", "--out-dir", folder, "--python", python or sys.executable, source])
@@ -188,7 +188,7 @@ def build_wheel(source: Path, *, python: str | None, folder: Path) -> Path:
 
 def install_into(folder: Path, what: str | Path, *, python: str | Path) -> None:
     """Build and install one thing, without what it needs, into a folder for the path of Python. Raises as :func:`lock`."""
-    if _uv_program() is None:
+    if uv_program() is None:
         pip.install_into(folder, what, python=python)
     else:
         _uv(["pip", "install", "--quiet", "--no-deps", "--target", folder, "--python", python, what])
@@ -278,7 +278,7 @@ def _new_folder(cache: Path) -> Iterator[Path]:
 
 
 def _uv(arguments: Sequence[str | Path], *, folder: Path | None = None) -> None:
-    ended = process.run([_uv_program() or "uv", *arguments, "--no-progress"], folder=folder, timeout=_PATIENCE)
+    ended = process.run([uv_program() or "uv", *arguments, "--no-progress"], folder=folder, timeout=_PATIENCE)
     if ended.returncode == 0:
         return
     text = _last(ended.stderr)
@@ -289,19 +289,14 @@ def _uv(arguments: Sequence[str | Path], *, folder: Path | None = None) -> None:
     raise ToolError(f"the environment cannot be made:\n{text}")
 
 
-def uv_program() -> str | None:
-    """Where the uv is that makes environments; None: there is none, and pip and venv have to do."""
-    return _uv_program()
-
-
 def has_uv() -> bool:
     """Without it pip and venv have to do, which cannot go back in time."""
-    return _uv_program() is not None
+    return uv_program() is not None
 
 
 @cache
-def _uv_program() -> str | None:
-    """The uv that was installed with crt, or by the user; None: pip and venv have to do."""
+def uv_program() -> str | None:
+    """The uv that makes environments: installed with crt, or by the user; None: there is none, and pip and venv have to do."""
     try:
         from uv import find_uv_bin
 

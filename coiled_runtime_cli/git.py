@@ -271,11 +271,6 @@ class Clone(Repository):
     def head(self) -> str:
         return self._told("rev-parse", "HEAD").strip()
 
-    def root(self) -> Path:
-        from pathlib import Path
-
-        return Path(self._told("rev-parse", "--show-toplevel").strip())
-
     def changed(self) -> list[str]:
         """What is not committed, tracked or not, as git's short status has it."""
         return [each for each in self._told("status", "--porcelain", "--untracked-files=normal").splitlines() if each]
@@ -289,14 +284,26 @@ class Clone(Repository):
         """An annotated tag of HEAD. Raises ToolError."""
         self._told("tag", "--annotate", name, "--message", message)
 
-    def branch(self) -> str | None:
-        """The one that is checked out; None where none is."""
-        return self._git("symbolic-ref", "--quiet", "--short", "HEAD").stdout.strip() or None
+    def branch_commit(self, name: str) -> str | None:
+        """What a branch of this clone is at; None where there is no such branch."""
+        return self._git("rev-parse", "--verify", "--quiet", f"refs/heads/{name}").stdout.strip() or None
 
-    def take_branch(self, name: str) -> None:
-        """Check a branch out, made from where HEAD is if there is none of that name. Raises ToolError."""
-        there = self._git("rev-parse", "--verify", "--quiet", f"refs/heads/{name}").returncode == 0
-        self._told("checkout", "--quiet", *([] if there else ["-b"]), name)
+    def trunk_commit(self) -> str:
+        """What a new branch begins at: the trunk, or the local branch of its name where that is further."""
+        trunk = self.trunk()
+        local = "refs/heads/" + self._told("rev-parse", "--abbrev-ref", trunk).strip().partition("/")[2]
+        further = trunk.startswith("refs/remotes/") and self.is_ancestor(trunk, local)
+        return self.resolve(local if further else trunk)
+
+    def take_branch(self, name: str, commit: str) -> None:
+        """Check a branch out; one that is not there yet is made at a commit. Raises ToolError."""
+        new = ["--no-track", "-b", name, commit]
+        self._told("checkout", "--quiet", *(new if self.branch_commit(name) is None else [name]))
+
+    def text_at(self, commit: str, path: str) -> str | None:
+        """A file as a commit has it; ``path`` is from this folder. None where there is no such file."""
+        done = self._git("show", f"{commit}:./{path}")
+        return done.stdout if done.returncode == 0 else None
 
     def commit_file(self, file: Path, message: str) -> bool:
         """Commit one file alone; False where nothing in it has changed. Raises ToolError."""

@@ -6,6 +6,7 @@ fails in the ways that are documented (``tests/github_server.py``); what GitHub 
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import re
@@ -48,6 +49,10 @@ class UncertainError(RemoteError):
 
 class _MissingError(RemoteError):
     pass
+
+
+class _InvalidError(RemoteError):
+    """422: what was to be made is wrong in itself, or is there already."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,13 +111,18 @@ class Repository:
         self._ask("PATCH", f"/issues/{number}", changes)
 
     def ensure_label(self, name: str, *, color: str, description: str) -> None:
+        place = f"/labels/{urllib.parse.quote(name, safe='')}"
+        with contextlib.suppress(_MissingError):
+            self._ask("GET", place)
+            return
         try:
-            self._ask("GET", f"/labels/{urllib.parse.quote(name, safe='')}")
-        except _MissingError:
+            self._ask("POST", "/labels", {"name": name, "color": color, "description": description})
+        except (UncertainError, _InvalidError) as error:
+            # it may be there: made by this request, or by another job meanwhile
             try:
-                self._ask("POST", "/labels", {"name": name, "color": color, "description": description})
-            except UncertainError:
-                self._ask("GET", f"/labels/{urllib.parse.quote(name, safe='')}")
+                self._ask("GET", place)
+            except _MissingError:
+                raise error from None
 
     # --- comments, of issues and pull requests
 
@@ -221,7 +231,8 @@ class Repository:
             return RemoteError(
                 f"{self.name} is elsewhere now (GitHub answers {error.code})", hint="--repo with its new name"
             )
-        return RemoteError(f"GitHub refuses what was asked of {self.name}: {error.code} {said}")
+        kind = _InvalidError if error.code == 422 else RemoteError
+        return kind(f"GitHub refuses what was asked of {self.name}: {error.code} {said}")
 
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):

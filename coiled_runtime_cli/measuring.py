@@ -63,10 +63,10 @@ def measure(
     finally:
         session.end(writer, prepared, interrupted=interrupted)
         with storing:
-            if count:
-                session.store(folder, engine, settle=not interrupted)
-            else:
+            if not count:
                 session.discard_empty(prepared)
+            if count or interrupted:  # a test that was interrupted has not died, as the next crt would say of it
+                session.store(folder, engine, settle=not interrupted)
     if trouble is not None:
         raise trouble
     return count

@@ -1,4 +1,4 @@
-"""The one owner of subprocesses: no shell, output captured or streamed to a file, never an orphan."""
+"""The one owner of subprocesses: no shell, output captured or streamed to a file; of a Child never an orphan."""
 
 from __future__ import annotations
 

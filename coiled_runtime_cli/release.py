@@ -209,23 +209,23 @@ def feed(
     remote: str,
     dry_run: bool,
 ) -> Fed:
-    """Bring the clone of a feedstock's fork up to a release, on a branch of its own.
+    """Bring the clone of a feedstock's fork up to a release, on a branch of its own, wherever the clone stands.
 
+    A new branch begins at the trunk. One that is there keeps what else was edited on it.
     Raises UsageError, ToolError, RemoteError.
     """
     if not folder.is_dir():
         raise UsageError(f"no folder {folder}", hint=f"git clone your fork of {UPSTREAM}/{name}-feedstock there")
     clone = Clone(folder)
-    file = next((folder / each for each in _FEEDSTOCK_RECIPES if (folder / each).is_file()), None)
-    if file is None:
-        raise UsageError(f"{folder} is no feedstock: it has no {' and no '.join(_FEEDSTOCK_RECIPES)}")
-    branch = version
     dirty = clone.changed()
     if dirty:
         raise UsageError(f"{folder}: not everything is committed: {dirty[0][3:]}", hint="git stash, or commit it")
     if push and clone.remote_url(remote) is None:
         raise UsageError(f"there is no remote {remote} in {folder}", hint="--remote chooses the one of your fork")
-    before = text_of(file)
+    branch = version
+    start = clone.branch_commit(branch) or clone.trunk_commit()
+    path, before = _feedstock_recipe(clone, start)
+    file = folder / path
     try:
         there = recipes.version_of(before)
         if _after(there, version):
@@ -239,7 +239,7 @@ def feed(
     command, body = _pull_request(name, version, url, branch)
     commit: Done = "would"
     if not dry_run:
-        clone.take_branch(branch)
+        clone.take_branch(branch, start)
         if text_of(file) != after:
             write(file, after)
         commit = "done" if clone.commit_file(file.absolute(), f"{name} {version}") else "already"
@@ -247,6 +247,14 @@ def feed(
             clone.push(remote, f"refs/heads/{branch}")
     pushed: Done | None = ("would" if dry_run else "done") if push else None
     return Fed(file, before, after, branch, sha256, commit, pushed, command, body)
+
+
+def _feedstock_recipe(clone: Clone, commit: str) -> tuple[str, str]:
+    """Where a feedstock has its recipe at a commit, and its text. Raises UsageError."""
+    for path in _FEEDSTOCK_RECIPES:
+        if (text := clone.text_at(commit, path)) is not None:
+            return path, text
+    raise UsageError(f"{clone.folder} is no feedstock: it has no {' and no '.join(_FEEDSTOCK_RECIPES)}")
 
 
 def _sha256(text: str, version: str, source: Path | None) -> str:

@@ -90,6 +90,9 @@ class GitHub:
                 if urllib.parse.unquote(name) in self.labels:
                     return 200, {"name": name}
             case "POST", ["labels"]:
+                if content["name"] in self.labels:
+                    errors = [{"resource": "Label", "code": "already_exists", "field": "name"}]
+                    return 422, {"message": "Validation Failed", "errors": errors}
                 self.labels.add(content["name"])
                 return 201, content
             case "GET", ["pulls"]:

@@ -114,6 +114,36 @@ def test_a_relative_sqlite_url_starts_from_its_file_too(tmp_path: Path, home: di
     assert read.runs == tmp_path / "history/crt-runs"
 
 
+def test_folder_and_bundle_of_reports_start_from_the_file_that_says_them(tmp_path: Path, home: dict[str, str]) -> None:
+    write(
+        tmp_path / "home/.config/crt/config.toml", '[report]\nplotly = "~nobody-of-this-name/plotly.js"\ntitle = "Ours"'
+    )
+    write(tmp_path / "crt.toml", '[report]\nout = "there"\ndays = 5')
+    (tmp_path / "deep").mkdir()
+    read = config.load(folder=tmp_path / "deep", environ=home)
+    bundle = tmp_path / "home/.config/crt/~nobody-of-this-name/plotly.js"
+    assert read.report == {"out": str(tmp_path / "there"), "plotly": str(bundle), "title": "Ours", "days": 5}
+    write(tmp_path / "crt.toml", '[report]\nout = "~/there"')
+    assert config.load(folder=tmp_path, environ=home).report["out"] == str(Path("~/there").expanduser())
+
+
+def test_what_is_configured_of_a_bucket_is_not_meant_by_a_folder_whoever_names_it(
+    tmp_path: Path, home: dict[str, str]
+) -> None:
+    write(tmp_path / "home/.config/crt/config.toml", '[sync]\nremote = "s3://b/p"\nprofile = "team"\nregion = "x"')
+    bucket = config.remote(config.load(folder=tmp_path, environ=home))
+    assert (bucket.remote, bucket.profile, bucket.region) == ("s3://b/p", "team", "x")
+    other = config.remote(config.load(folder=tmp_path, environ={**home, "CRT_SYNC_REMOTE": "s3://c"}))
+    assert (other.remote, other.profile) == ("s3://c", "team")
+    from_variable = config.load(folder=tmp_path, environ={**home, "CRT_SYNC_REMOTE": "/mnt/team"})
+    write(tmp_path / "crt.toml", '[sync]\nremote = "shared"')
+    from_file = config.load(folder=tmp_path, environ=home)
+    for settings_, folder in ((from_variable, "/mnt/team"), (from_file, str(tmp_path / "shared"))):
+        found = config.remote(settings_)
+        assert (found.remote, found.profile, found.region) == (folder, None, None)
+        assert config.remote(settings_, profile="mine").profile == "mine"  # a flag, which the folder refuses
+
+
 def test_keys_may_be_written_with_dashes(tmp_path: Path, home: dict[str, str]) -> None:
     write(tmp_path / "crt.toml", 'max-time = "1h30m"\nprecision = "2%"\ntimeout = 90')
     read = config.load(folder=tmp_path, environ=home)
@@ -216,6 +246,8 @@ def test_a_relative_xdg_folder_is_ignored(tmp_path: Path, home: dict[str, str]) 
         ('suites = ""', "crt.toml: suites: expected a path, not ''"),
         ('clusters = "big"', "crt.toml: clusters: expected a table, not 'big'"),
         ("[clusters]\nbig = 3", "crt.toml: clusters.big: expected a table, not 3"),
+        ("[detect]\nmin_effect = 0.1", "crt.toml: detect.min_effect: detect has no keys"),
+        ('[bisect]\nrepo = "../dask"', "crt.toml: bisect.repo: bisect has no keys"),
         ("[sync]\n[sync]", "crt.toml: is not valid TOML"),
         ("label = ", "crt.toml: is not valid TOML"),
     ],
@@ -269,6 +301,13 @@ def test_a_wrong_variable_is_refused_by_its_name(
 
 def test_the_variable_of_shell_completion_is_not_ours(tmp_path: Path, home: dict[str, str]) -> None:
     assert config.load(folder=tmp_path, environ={**home, "_CRT_COMPLETE": "complete_bash"}).label == "local"
+
+
+def test_variables_of_a_bisection_are_no_mistake_of_a_crt_that_it_starts(tmp_path: Path, home: dict[str, str]) -> None:
+    variables = dict.fromkeys(("CRT_BISECT_IMPORTS", "CRT_BISECT_MODULES", "CRT_TARGET"), "x")
+    assert config.load(folder=tmp_path, environ=home | variables).label == "local"
+    with pytest.raises(UsageError, match="unknown environment variable 'CRT_BISECT_MODULE'"):
+        config.load(folder=tmp_path, environ={**home, **variables, "CRT_BISECT_MODULE": "x"})
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from coiled_runtime_cli import ab, environments
-from coiled_runtime_cli.core.experiment import Arm
+from coiled_runtime_cli import ab, environments, suites
+from coiled_runtime_cli.core.experiment import Arm, Experiment
 from coiled_runtime_cli.errors import RemoteError, ToolError, UsageError
 
 
@@ -81,6 +81,36 @@ def test_an_arm_that_did_not_get_what_it_asked_for_is_an_error():
         ab._proved(arm, Path(sys.executable), ["pytest==1.0"], [])
     with pytest.raises(ToolError, match="has no no-such-thing"):
         ab._proved(arm, Path(sys.executable), ["no-such-thing"], [])
+
+
+def test_what_is_asked_for_elsewhere_need_not_be_there():
+    arm = Arm(name="marked")
+    wanted = [
+        "no-such-thing; python_version < '3'",
+        "pytest; python_version >= '3'",
+        "pytest==1.0; sys_platform == 'nowhere'",
+        f"pluggy; python_full_version == '{'.'.join(map(str, sys.version_info[:3]))}'",
+    ]
+    there = ab._proved(arm, Path(sys.executable), wanted, [])[1]
+    assert there == {name: version(name) for name in ("pytest", "pluggy")}
+    with pytest.raises(ToolError, match="has no no-such-thing"):
+        ab._proved(arm, Path(sys.executable), ["no-such-thing; python_version >= '3'"], [])
+
+
+def test_the_interpreter_of_an_arm_is_found_from_its_folder(locked, tmp_path, monkeypatch):
+    arms = tmp_path / "arms"
+    arms.mkdir()
+    (tmp_path / "elsewhere").mkdir()
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", tmp_path / "env"], check=True)
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    monkeypatch.setattr(suites, "NEEDED", ("iniconfig",))  # resolved in no time
+    plain = Arm(name="baseline")
+    made_with = Arm(name="other", python="../env/bin/python", packages=("pluggy",))
+    experiment = Experiment(arms=(plain, made_with))
+    record = ab.Record(arms, experiment)
+    made = ab.make_environments(experiment, arms, record, tmp_path / "cache", tell=lambda *_: None)
+    assert made["other"].versions == {"pluggy": version("pluggy")}
+    assert made["other"].python.is_relative_to(tmp_path / "cache")
 
 
 def test_what_cannot_be_resolved_is_the_users_to_mend(locked, tmp_path):

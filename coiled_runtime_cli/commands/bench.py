@@ -11,10 +11,13 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Engine
 
+    from coiled_runtime_cli.bench import Event, Selection
     from coiled_runtime_cli.config import Config
+    from coiled_runtime_cli.console import Progress as Bar
     from coiled_runtime_cli.core.artifacts import Artifacts
     from coiled_runtime_cli.core.record import Run
     from coiled_runtime_cli.core.settings import SessionSettings
+    from coiled_runtime_cli.core.summary import Summary
     from coiled_runtime_cli.sync.store import Store
 
 
@@ -124,7 +127,7 @@ def bench(
     if not (node_ids or suite or keyword or markers):
         known = sorted({each.topic for each in suites.find(settings.suites)})
         # every suite may take an hour, or a cluster a day: it is meant where the size was said
-        if scale is None or not known:
+        if settings.origin("scale") == "default" or not known:
             raise UsageError(
                 "no suite and no test was named" + (f" (suites: {', '.join(known)})" if known else ""),
                 hint=f"crt bench --suite {known[0] if known else 'NAME'}, all of them: crt bench --scale smoke",
@@ -216,7 +219,7 @@ class _Bench:
     def __init__(
         self,
         settings: Config,
-        selection: object,
+        selection: Selection,
         python: str | None,
         rounds: int | None,
         store: Store | None,
@@ -224,11 +227,8 @@ class _Bench:
         dry_run: bool,
         format_: str,
     ) -> None:
-        from coiled_runtime_cli.bench import Selection
-
-        assert isinstance(selection, Selection)
         self.settings = settings
-        self.selection: Selection = selection
+        self.selection = selection
         self.python = python
         self.rounds = rounds
         self.store = store
@@ -298,13 +298,11 @@ class _Bench:
             if not only or time.monotonic() - began + longest > self.settings.max_time:
                 return
 
-    def _follow(self, event: object, progress: object, number: int) -> None:
+    def _follow(self, event: Event, progress: Bar, number: int) -> None:
         from coiled_runtime_cli import bench, console
-        from coiled_runtime_cli.console import Progress as Bar
         from coiled_runtime_cli.core.quantity import seconds_text
         from coiled_runtime_cli.core.record import Collected, Progress, Run, TestStarted, Warned
 
-        assert isinstance(progress, Bar)
         if isinstance(event, Collected):
             self.import_errors.update(event.errors)
             if not number:
@@ -344,6 +342,8 @@ class _Bench:
         from coiled_runtime_cli.db import queries
         from coiled_runtime_cli.errors import CrtError
 
+        if not self.runs:
+            session.discard_empty(prepared)
         try:
             stored = session.store(Path(prepared.folder), engine, settle=not interrupted)
         except CrtError:
@@ -432,11 +432,10 @@ class _Bench:
             return "repeat until each mean is known to 5 %: the same command with --repeat auto"
         return "change something, and run the same command again: the change column compares"
 
-    def _show(self, prepared: SessionSettings, summaries: tuple[object, ...]) -> None:
+    def _show(self, prepared: SessionSettings, summaries: tuple[Summary, ...]) -> None:
         from coiled_runtime_cli import console
         from coiled_runtime_cli.core import summary
 
-        known = [each for each in summaries if isinstance(each, summary.Summary)]
         if self.format == "json":
             console.show_json(
                 {
@@ -444,11 +443,11 @@ class _Bench:
                     "session_id": prepared.session,
                     "database": prepared.database,
                     "runs": [summary.run_json(run) for run in self.runs],
-                    "changes": [summary.change_json(each) for each in known],
+                    "changes": [summary.change_json(each) for each in summaries],
                 }
             )
-        elif known or self.format != "table":
-            console.show_table(summary.table(known, sparse=self.format == "table"), self.format)
+        elif summaries or self.format != "table":
+            console.show_table(summary.table(summaries, sparse=self.format == "table"), self.format)
 
     def _show_plan(self, prepared: SessionSettings) -> None:
         from coiled_runtime_cli import console

@@ -54,7 +54,7 @@ def check(
     from coiled_runtime_cli import console, git, release
     from coiled_runtime_cli.commands.build import check_table
     from coiled_runtime_cli.commands.build_job import chosen_recipe, read_job
-    from coiled_runtime_cli.core.verdict import FAILED, NOT_VERIFIED, overall
+    from coiled_runtime_cli.core.verdict import FAILED, overall
 
     job = read_job(
         chosen_recipe(recipe, write=True),
@@ -103,7 +103,7 @@ def check(
         )
         console.result(f"\n{read.name} {version} {ready}")
     if word != "verified":
-        raise typer.Exit(1 if word == FAILED else 5 if word == NOT_VERIFIED else 0)
+        raise typer.Exit(1 if word == FAILED else 5)
 
 
 def _solvable(recipe: Recipe, job: Job) -> list[Check]:

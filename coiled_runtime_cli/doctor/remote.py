@@ -32,7 +32,7 @@ _CONTENT = b"crt doctor: this may be deleted\n"
 
 @dataclass(slots=True)
 class Tried:
-    """What a remote answered. None: as it should; a text: what it said instead; what was not asked stays unasked."""
+    """What a remote answered. None: as it should; an error: what it said instead; what was not asked stays unasked."""
 
     listed: CrtError | None = None
     written: CrtError | None = None

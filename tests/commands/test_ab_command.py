@@ -188,6 +188,20 @@ def test_ctrl_c_keeps_what_was_measured_and_says_how_to_go_on(ab):
     assert sum(labels(ab).values()) >= 6
 
 
+def test_a_test_that_ctrl_c_cuts_short_is_no_run_that_the_next_command_recovers(ab):
+    ab.suite("test_timed.py", "import time\n\n\ndef test_long():\n    time.sleep(600)\n")
+    process = ab.start("ab", "run", "my arms", "--no-progress", start_new_session=True)
+    deadline = time.monotonic() + 120
+    while '"type":"started"' not in "".join(each.read_text() for each in ab.folder.glob("crt-runs/*/*.jsonl")):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    os.kill(process.pid, signal.SIGINT)
+    _, told = process.communicate(timeout=60)
+    assert process.returncode == 130, told
+    assert "recovered" not in ab.run("db", "current").stderr
+    assert labels(ab) == {}
+
+
 @pytest.mark.slow
 def test_an_experiment_that_has_changed_is_not_gone_on_with(ab):
     process = ab.start("ab", "run", "my arms", "--no-progress", start_new_session=True)

@@ -1,9 +1,11 @@
 """`crt bench` from end to end, on suites that need no cluster."""
 
+import json
 import os
 import signal
 import sys
 import time
+from pathlib import Path
 
 import psutil
 import pytest
@@ -145,6 +147,25 @@ def test_a_scale_without_a_suite_measures_every_suite(crt):
     crt.suite("deep/test_two.py", "def test_two(): pass\n")
     found = crt.json("bench", "--scale", "smoke", "--format", "json")["runs"]
     assert sorted(each["name"] for each in found) == ["test_one", "test_two"]
+
+
+def test_a_configured_scale_without_a_suite_measures_every_suite_too(crt):
+    crt.suite("test_one.py", "def test_one(): pass\n")
+    crt.suite("deep/test_two.py", "def test_two(): pass\n")
+    refused = crt.run("bench", "--dry-run")
+    assert (refused.returncode, "no suite and no test was named" in refused.stderr) == (2, True)
+    found = crt.json("bench", "--format", "json", environment={"CRT_SCALE": "smoke"})["runs"]
+    assert sorted(each["name"] for each in found) == ["test_one", "test_two"]
+    (crt.folder / "crt.toml").write_text('scale = "smoke"\n')
+    assert crt.run("bench", "--dry-run").returncode == 0
+
+
+@pytest.mark.parametrize("arguments", [["one", "-k", "nothing_like_it"], ["broken"]])
+def test_a_session_in_which_no_test_ran_leaves_no_row(crt, arguments):
+    crt.suite("test_one.py", "def test_one(): ...\n")
+    crt.suite("test_broken.py", "import no_such_module\n")
+    assert crt.run("bench", "--suite", *arguments).returncode != 0
+    assert crt.rows("select id from session") == []
 
 
 @pytest.mark.parametrize(
@@ -428,3 +449,22 @@ def test_no_process_of_a_cluster_outlives_its_session(crt, signal_):
     else:
         assert "recovered" in crt.run("db", "current").stderr
     assert ("test_a", "passed") in crt.rows()
+
+
+@pytest.mark.slow
+def test_a_bisection_can_measure_each_commit_by_crt_bench(crt):
+    sys.path.insert(0, str(Path(__file__).parents[1] / "bisect"))
+    import slowpoke
+
+    repository = slowpoke.Repository(crt.folder / "clone")
+    for number in range(3):
+        repository.commit(seconds=0.0 if number < 2 else 2.0)
+    crt.suite("test_one.py", "import slowpoke\ndef test_one(): slowpoke.work()\n")
+    ends = ("--repo", repository.folder, "--good", repository.hashes[0])
+    command = crt.command("bench", "test_one", "--db", "of-bench.db")
+    done = crt.run("bisect", *ends, "--metric", "duration", "--format", "json", "--", *command)
+    assert done.returncode == 0, done.stderr[-3000:]
+    found = json.loads(done.stdout)
+    assert {each["outcome"] for each in found["probes"]} == {"measured"}
+    assert found["culprit"]["commit"] == repository.hashes[2]
+    assert {outcome for _, outcome in crt.rows(database="of-bench.db")} == {"passed"}

@@ -39,15 +39,18 @@ BARE = tuple(
 PYTHON = ".".join(map(str, sys.version_info))
 
 
-def record(crt, packages, *, python=PYTHON, host=None, steady=1.0):
-    """40 nights of 20 ms, and three of 50 ms for test_slow and ``steady`` times 20 ms for test_steady."""
+def record(crt, packages, *, python=PYTHON, host=None, steady=1.0, also=()):
+    """40 nights of 20 ms, and three of 50 ms for test_slow, and for ``also``, and ``steady`` times 20 ms for test_steady."""
     engine = open_database(str(crt.folder / "benchmark.db"))
     for number in range(43):
         late = number >= 40
         lines = histories.session(
             "local",
             number,
-            {"slow": 0.005 if late else 0.002, "steady": 0.002 * (steady if late else 1.0)},
+            {
+                **dict.fromkeys(("slow", *also), 0.005 if late else 0.002),
+                "steady": 0.002 * (steady if late else 1.0),
+            },
             version="1",
             python=python,
             host=host or session.read_host(),
@@ -103,6 +106,31 @@ def test_repeats_of_today_decide_where_the_environment_cannot_be_made_again(susp
     assert "cannot be made again: dask had changes that were not committed" in done.stderr
     assert "test_slow duration: confirmed" in done.stderr
     assert "against what was measured then" in done.stderr
+
+
+@pytest.mark.alone
+def test_a_suspect_that_is_gone_leaves_the_others_to_be_decided(suspicious):
+    swept = '@pytest.mark.parametrize("size", ["new"])\ndef test_swept(size): pass\n'
+    suspicious.suite("benchmarks/test_x.py", f"import pytest\n{SUITE}\n\n{swept}")
+    record(suspicious, (Package(name="dask", version="1", dirty=True),), also=("gone", "swept[old]"))
+    done = suspicious.run("detect", "--metric", "duration", "--confirm")
+    assert done.returncode == 0, done.stderr
+    assert "test_slow duration: confirmed" in done.stderr
+    assert "benchmarks/test_x.py::test_gone is gone: unknown test in test_x.py 'test_gone'" in done.stderr
+    assert "2 suspects could not be measured again" in done.stderr
+    assert verdicts(suspicious) == {"benchmarks/test_x.py::test_slow": "confirmed"}
+    today = "select distinct name from test_run where coiled_runtime_version = 'AB_today'"
+    assert suspicious.rows(today) == [("test_slow",)]
+
+
+@pytest.mark.alone
+def test_suspects_that_are_all_gone_are_no_mistake(suspicious):
+    suspicious.suite("benchmarks/test_x.py", "def test_other(): pass\n")
+    record(suspicious, (Package(name="dask", version="1", dirty=True),))
+    done = suspicious.run("detect", "--metric", "duration", "--confirm")
+    assert done.returncode == 0, done.stderr
+    assert "test_slow is gone" in done.stderr
+    assert "1 suspect could not be measured again" in done.stderr
 
 
 @pytest.mark.alone

@@ -202,6 +202,22 @@ def test_two_jobs_at_once_leave_one_issue(inside: Any, github: Any) -> None:
     assert github.made() == []
 
 
+def test_a_label_that_another_job_made_meanwhile_is_taken(inside: Any, github: Any) -> None:
+    grow(inside, 0, 40)
+    github.faults.append(("GET", f"/labels/{LABEL}", lambda: github.labels.add(LABEL)))
+    assert issues(inside)["opened"] == 1
+    assert ("POST", "/repos/owner/project/labels") in github.made()
+
+
+def test_a_label_that_is_refused_is_told(inside: Any, github: Any) -> None:
+    grow(inside, 0, 40)
+    github.faults.append(("POST", "/labels", (422, {}, "Validation Failed")))
+    done = inside.run("detect", "issues")
+    assert done.returncode == 4
+    assert "422 Validation Failed" in done.stderr
+    assert github.issues == []
+
+
 def test_duplicates_that_are_there_are_closed_and_the_oldest_stays(inside: Any, github: Any) -> None:
     grow(inside, 0, 40)
     issues(inside)

@@ -10,7 +10,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 sys.path.insert(0, str(Path(__file__).parents[1] / "build"))
 from recipes import put_recipe
-from repositories import git, repository
+from repositories import commit, git, repository
 
 from coiled_runtime_cli.core import feedstock
 from coiled_runtime_cli.core.pins import parse
@@ -141,6 +141,48 @@ def test_twice_is_once_and_a_push_is_asked_for(fork):
     told = json.loads(fork.run("release", "feedstock", fork.fork, "--format", "json").stdout)
     assert told["commit"] == "already"
     assert git(fork.fork, "rev-parse", "HEAD") == head
+
+
+def test_the_next_release_begins_at_the_trunk_and_not_where_the_clone_was_left(fork, index):
+    assert fork.run("release", "feedstock", fork.fork).returncode == 0
+    assert git(fork.fork, "branch", "--show-current") == "1.0.0"
+    recipe = fork.folder / "recipe" / "meta.yaml"
+    recipe.write_text(recipe.read_text().replace('"1.0.0"', '"1.1.0"'))
+    index.files[URL_PATH.replace("1.0.0", "1.1.0")] = b"the sdist of 1.1.0"
+    planned = fork.run("release", "feedstock", fork.fork, "--dry-run")
+    assert '"0.9.0"' in planned.stdout
+    assert git(fork.fork, "branch", "--show-current") == "1.0.0"
+    done = fork.run("release", "feedstock", fork.fork)
+    assert done.returncode == 0, done.stderr
+    assert git(fork.fork, "log", "--format=%s", "main..1.1.0") == "coiled-runtime 1.1.0"
+    assert '"1.1.0"' in fork.file.read_text()
+
+
+def test_a_branch_begins_at_what_was_pulled_into_the_trunk_and_is_not_pushed_yet(fork):
+    git(fork.fork, "push", "-q", "origin", "main")
+    git(fork.fork, "remote", "set-head", "origin", "main")
+    (fork.fork / "conda-forge.yml").write_text("provider: {}\n")
+    pulled = commit(fork.fork, "from upstream")
+    git(fork.fork, "checkout", "-q", "-b", "another", "main~1")
+    assert fork.run("release", "feedstock", fork.fork).returncode == 0
+    assert git(fork.fork, "rev-parse", "1.0.0~1") == pulled
+    git(fork.fork, "checkout", "-q", "main")
+    git(fork.fork, "branch", "-qD", "1.0.0")
+    git(fork.fork, "reset", "-q", "--hard", "main~1")
+    git(fork.fork, "update-ref", "refs/remotes/origin/main", pulled)
+    assert fork.run("release", "feedstock", fork.fork).returncode == 0
+    assert git(fork.fork, "rev-parse", "1.0.0~1") == pulled
+
+
+def test_what_was_edited_on_the_branch_by_hand_stays(fork):
+    assert fork.run("release", "feedstock", fork.fork).returncode == 0
+    fork.file.write_text(fork.file.read_text() + "# by hand\n")
+    commit(fork.fork, "a remark")
+    git(fork.fork, "checkout", "-q", "main")
+    told = json.loads(fork.run("release", "feedstock", fork.fork, "--format", "json").stdout)
+    assert told["commit"] == "already"
+    assert git(fork.fork, "branch", "--show-current") == "1.0.0"
+    assert fork.file.read_text().endswith("# by hand\n")
 
 
 def test_a_dry_run_shows_the_change_and_makes_none(fork):
