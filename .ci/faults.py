@@ -89,7 +89,7 @@ def write(text: str, told: str) -> None:
     PAGE.write_text(f"{before}{BEGIN}\n\n{told}\n\n{text}\n\n{END}{after}")
 
 
-def main() -> None:
+def parsed() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--rounds", type=int, default=1, help="trials of each command and fault")
@@ -101,56 +101,83 @@ def main() -> None:
     )
     parser.add_argument("--format", choices=("table", "json", "markdown"), default="table")
     parser.add_argument("--write", action="store_true", help="the table into docs/reliability.md")
-    options = parser.parse_args()
+    return parser.parse_args()
+
+
+def main() -> None:
+    options = parsed()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the server and the mounts go away
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell that runs this in the background has it ignored
+    missing: set[str] = set()
+    outcomes: list[Outcome] = []
+    began = time.monotonic()
+    with contextlib.ExitStack() as stack:
+        bench = workbench(stack, options.seed)
+        plan = served(stack, bench, planned(bench, options.only, missing), missing)
+        for number in range(options.rounds):
+            for command, fault in plan:
+                if options.minutes and time.monotonic() - began > 60 * options.minutes:
+                    missing.add(f"{command.name}, {fault} (round {number + 1}): out of time")
+                    continue
+                outcome = one(command, fault, bench, number)
+                outcomes.append(outcome)
+                show(outcome)
+    report(options, outcomes, missing, (time.monotonic() - began) / 60, mounts=bench.mounts)
+    sys.exit(0 if all(each.survived for each in outcomes) else 1)
+
+
+def workbench(stack: contextlib.ExitStack, seed: int) -> Workbench:
+    """A folder for all trials, removed with ``stack``, and what this machine can do to them."""
     root = Path(tempfile.mkdtemp(prefix="crt-faults-"))
+    stack.callback(shutil.rmtree, root, ignore_errors=True)
     (root / "hook").mkdir()
     shutil.copyfile(TRIALS / "striking_sitecustomize.py", root / "hook" / "sitecustomize.py")
     mounts = os.geteuid() == 0 and shutil.which("mount") is not None and can_mount(root)
-    bench = Workbench(root, root / "hook", options.seed, mounts, clock_in(root))
+    return Workbench(root, root / "hook", seed, mounts, clock_in(root))
+
+
+def planned(bench: Workbench, only: list[str], missing: set[str]) -> list[tuple[Command, str]]:
+    """Each command with each of its faults, as far as they are wanted and can be had here; ``missing`` gets why not."""
     plan = [
         (command, fault)
         for command in COMMANDS
         for fault in (*command.faults, *(("half-written file",) if command.half else ()))
-        if wanted(command.name, fault, options.only)
+        if wanted(command.name, fault, only)
     ]
-    missing = set()
     if bench.clock is None:
         missing.add("clocks: no C compiler for what stands before the C library")
         plan = [each for each in plan if each[1] not in CLOCKS]
-    began = time.monotonic()
-    outcomes: list[Outcome] = []
-    with contextlib.ExitStack() as stack:
-        if any(fault in NETWORK for _, fault in plan):
-            try:
-                bench.server = stack.enter_context(seaweedfs_server())
-            except MissingServerError:
-                bench.server = stack.enter_context(moto_server())
-                s3_client(bench.server).create_bucket(Bucket="history")
-            bench.proxy = Proxy(bench.server)
-        if any(isinstance(command, (BenchIntoServer, MergeIntoServer)) for command, _ in plan):
-            try:
-                bench.postgresql = stack.enter_context(postgresql_server())
-            except MissingPostgresqlError as error:
-                missing.add(f"what uses PostgreSQL: {error}")
-                plan = [each for each in plan if not isinstance(each[0], (BenchIntoServer, MergeIntoServer))]
+    return plan
+
+
+def served(
+    stack: contextlib.ExitStack, bench: Workbench, plan: list[tuple[Command, str]], missing: set[str]
+) -> list[tuple[Command, str]]:
+    """Start the servers that the plan needs, until ``stack`` ends; what is left of the plan where there is none."""
+    if any(fault in NETWORK for _, fault in plan):
         try:
-            for number in range(options.rounds):
-                for command, fault in plan:
-                    if options.minutes and time.monotonic() - began > 60 * options.minutes:
-                        missing.add(f"{command.name}, {fault} (round {number + 1}): out of time")
-                        continue
-                    outcome = one(command, fault, bench, number)
-                    outcomes.append(outcome)
-                    show(outcome)
-        finally:
-            shutil.rmtree(root, ignore_errors=True)
+            bench.server = stack.enter_context(seaweedfs_server())
+        except MissingServerError:
+            bench.server = stack.enter_context(moto_server())
+            s3_client(bench.server).create_bucket(Bucket="history")
+        bench.proxy = Proxy(bench.server)
+    if any(isinstance(command, (BenchIntoServer, MergeIntoServer)) for command, _ in plan):
+        try:
+            bench.postgresql = stack.enter_context(postgresql_server())
+        except MissingPostgresqlError as error:
+            missing.add(f"what uses PostgreSQL: {error}")
+            return [each for each in plan if not isinstance(each[0], (BenchIntoServer, MergeIntoServer))]
+    return plan
+
+
+def report(
+    options: argparse.Namespace, outcomes: list[Outcome], missing: set[str], minutes: float, *, mounts: bool
+) -> None:
+    """Print the table, and what was not tried; with ``--write`` the table goes into the page as well."""
     print(table(outcomes, options.format))
     disk = "a small tmpfs" if mounts else "RLIMIT_FSIZE"
-    took = (time.monotonic() - began) / 60
     print(
-        f"seed {options.seed}, {options.rounds} rounds, {len(outcomes)} trials in {took:.1f} minutes; full disk: {disk}",
+        f"seed {options.seed}, {options.rounds} rounds, {len(outcomes)} trials in {minutes:.1f} minutes; full disk: {disk}",
         file=sys.stderr,
     )
     for each in sorted(missing):
@@ -159,10 +186,9 @@ def main() -> None:
         write(
             table(outcomes, "markdown"),
             f"`python .ci/faults.py --seed {options.seed} --rounds {options.rounds} --write`: {len(outcomes)} trials in "
-            f"{took:.0f} minutes. "
+            f"{minutes:.0f} minutes. "
             f"A full disk was {disk}.",
         )
-    sys.exit(0 if all(each.survived for each in outcomes) else 1)
 
 
 def wanted(command: str, fault: str, only: list[str]) -> bool:

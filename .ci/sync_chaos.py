@@ -191,10 +191,10 @@ def check_whole(path: str) -> None:
 
 
 def rows(path: str) -> list[tuple[object, ...]]:
-    columns = 'uuid, session_id, name, path, call_outcome, dask_version, start, "end", duration, label, outcome'
     with contextlib.closing(sqlite3.connect(path)) as connection:
         return connection.execute(
-            f"select {columns.replace('label', 'coiled_runtime_version')} from test_run order by uuid"
+            'select uuid, session_id, name, path, call_outcome, dask_version, start, "end", duration, '
+            "coiled_runtime_version, outcome from test_run order by uuid"
         ).fetchall()
 
 
