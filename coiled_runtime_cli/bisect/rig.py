@@ -246,7 +246,7 @@ def _make(
             python=plan.python,
             cache=settings.environments,
             folder=Path(plan.folder),
-            as_of=plan.as_of,
+            as_of=None if plan.as_of == "today" else plan.as_of,
         )
     rules = Rules(metric=plan.metric, timeout=plan.timeout)
     cores = _cores(plan, settings)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import Annotated, Literal
 
 import typer
@@ -76,7 +77,7 @@ def current(
         return
     console.result(f"{', '.join(found.revisions) or 'none'}{' (head)' if found.is_head else ''}")
     if not found.is_head:
-        console.hint(f"crt db upgrade --db '{shown(engine)}'")
+        console.hint(f"crt db upgrade --db {shlex.quote(shown(engine))}")
 
 
 @app.command()

@@ -158,7 +158,7 @@ def facts(bisection: Bisection) -> Iterator[tuple[str, str]]:
     yield "metric", f"{bisection.metric} of {what_of(bisection)}"
     levels = levels_text(bisection)
     if levels:
-        yield "good, bad", levels
+        yield "bad, good" if bisection.definition.get("find_fix") else "good, bad", levels
     searched = counted(len(bisection.candidates) - 1, "candidate")
     of = " and ".join(dict.fromkeys(each.repository for each in bisection.candidates if each.repository))
     yield "searched", f"{searched} of {of}" if of and len(of) < 100 else searched

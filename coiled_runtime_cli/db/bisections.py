@@ -34,12 +34,6 @@ def store(engine: Engine, bisection: Bisection) -> None:
         connection.execute(insert(models.Bisection), row)
 
 
-def remove(engine: Engine, identity: str) -> None:
-    """Forget a bisection; the runs that it made stay."""
-    with database_errors(engine), writing(engine) as connection:
-        connection.execute(delete(models.Bisection).where(models.Bisection.id == identity))
-
-
 def bisections(engine: Engine) -> list[Bisection]:
     """All bisections, the oldest first."""
     with database_errors(engine), engine.connect() as connection:

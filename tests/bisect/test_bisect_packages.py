@@ -60,7 +60,8 @@ def test_the_release_that_got_slower_is_named(crt, index):
         wheel(index, "slowpoke", f"1.{number}", 0.02 if number < 6 else 0.08)
     (crt.folder / "repro.py").write_text(slowpoke.COMMAND)
     ask = ["bisect", "--package", "slowpoke", "--metric", "stdout", "--format", "json"]
-    found = answer(crt.run(*ask, "--good", "1.1", "--bad", "1.8", "--", "python", "repro.py"))
+    newest = ["--as-of", "today"]
+    found = answer(crt.run(*ask, *newest, "--good", "1.1", "--bad", "1.8", "--", "python", "repro.py"))
     assert found["culprit"]["commit"] == "1.6"
     assert found["culprit"]["repository"] == "slowpoke"
     assert found["builds"] >= 3
@@ -126,8 +127,9 @@ def test_the_package_that_made_an_environment_faster_is_named_and_the_command_to
     for name in ("older.txt", "newer.txt"):
         (crt.folder / name).unlink()
     assert crt.run("bisect", "--prune").returncode == 0
-    shown = crt.run("bisect", "--show", found["id"]).stdout.partition("to see it: crt ")[2]
-    told = shlex.split(shown)
+    shown = crt.run("bisect", "--show", found["id"]).stdout
+    assert "bad, good" in shown
+    told = shlex.split(shown.partition("to see it: crt ")[2])
     again = answer(crt.run(*told[:1], "--format", "json", *told[1:]))
     assert [each["subject"] for each in again["candidates"]] == ["the bad environment", "beta 1.0 -> 2.0"]
     assert again["culprit"]["commit"] == "beta"
