@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import multiprocessing
+import os
 import shutil
 import sys
 import tempfile
@@ -67,6 +68,10 @@ def start(spec: ClusterSpec, *, name: str) -> LocalCluster:
         return LocalCluster(cluster, spec, name=name, cleanup=cleanup.pop_all())
 
 
+#: Bytes that the path of a socket may have on every system.
+_LONGEST_SOCKET = 103
+
+
 @contextlib.contextmanager
 def _quick_workers() -> Iterator[None]:
     """Have workers forked from a process that has imported what they need: there in half a second, and not in five.
@@ -78,7 +83,9 @@ def _quick_workers() -> Iterator[None]:
 
     chosen = dask.config.get(_METHOD, None, config=dask.config.collect())  # files and environment, no defaults
     known = "forkserver" in multiprocessing.get_all_start_methods() and hasattr(utils, "get_mp_context")
-    if chosen is not None or not known:
+    # it is asked through a socket in the temporary folder, below pymp-12345678/listener-12345678
+    reachable = len(os.fsencode(tempfile.gettempdir())) + 32 <= _LONGEST_SOCKET
+    if chosen is not None or not known or not reachable:
         yield
         return
     with dask.config.set({_METHOD: "forkserver"}):

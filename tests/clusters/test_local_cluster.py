@@ -106,6 +106,29 @@ def test_workers_are_forked_from_a_process_that_has_imported_what_they_need_unle
     assert (threads, trims) == ("1", True)
 
 
+def test_a_temporary_folder_whose_name_is_too_long_for_a_socket_does_no_harm(tmp_path: Path) -> None:
+    folder = tmp_path / ("long" * 30)
+    folder.mkdir()
+    code = textwrap.dedent(
+        """
+        from coiled_runtime_cli import clusters
+        if __name__ == "__main__":
+            spec = clusters.ClusterSpec(kind="local", name="local", options={"n_workers": 1})
+            with clusters.start(spec, name="one") as cluster, cluster.client() as client:
+                cluster.wait(client, 60)
+                print(client.submit(sum, [1, 2]).result())
+        """
+    )
+    (tmp_path / "measure.py").write_text(code)
+    done = subprocess.run(
+        [sys.executable, tmp_path / "measure.py"],
+        env={**os.environ, "TMPDIR": str(folder)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.stdout == "3\n", done.stderr
+
+
 def test_a_dead_scheduler_is_noticed_and_closed() -> None:
     with clusters.start(local(), name="one") as cluster:
         dask_cluster = cluster.cluster  # type: ignore[attr-defined]
