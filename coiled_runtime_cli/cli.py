@@ -18,7 +18,7 @@ from typer.core import TyperGroup
 
 from coiled_runtime_cli import __version__, config, console
 from coiled_runtime_cli.core.nearest import nearest, unknown
-from coiled_runtime_cli.errors import CrtError, UsageError
+from coiled_runtime_cli.errors import GIT_SKIPS, GIT_STOPS, CrtError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -88,11 +88,6 @@ _COMMANDS = {
     "doctor": _Command("doctor", "doctor", "Look for what would keep crt from working here, and say what mends it."),
     "init": _Command("init", "init", "Set up benchmarks for a project of your own."),
 }
-
-
-#: What `git bisect run` is told by an error of `bisect-step`: to step over the commit, or to stop. Any other code is "bad" to it.
-_STOPS_GIT = 128
-_FOR_GIT = (125, _STOPS_GIT)
 
 
 @dataclass(slots=True)
@@ -323,8 +318,8 @@ def run(arguments: Sequence[str]) -> int:
         code = INTERRUPTED
     except Exception as problem:  # noqa: BLE001  what no other arm expects is a bug, and is called one
         code = _explain(problem, debug=flags.debug)
-        if flags.stepping and code not in _FOR_GIT:
-            code = _STOPS_GIT
+        if flags.stepping and code not in {GIT_SKIPS, GIT_STOPS}:
+            code = GIT_STOPS
     return _last_words(code)
 
 

@@ -9,6 +9,9 @@ CrtError
 
 from __future__ import annotations
 
+#: What `git bisect run` is told by an error: to step over the commit, or to stop. Any other code is "bad" to it.
+GIT_SKIPS, GIT_STOPS = 125, 128
+
 
 class CrtError(Exception):
     """Base of every error that is shown to a user as a message, never as a traceback.

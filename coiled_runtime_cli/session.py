@@ -225,26 +225,25 @@ def recover(settings: config.Config, engine: Engine) -> tuple[Stored, ...]:
     return tuple(found)
 
 
-def open_history(settings: config.Config) -> tuple[Engine, tuple[Stored, ...]]:
-    """Open the database, bring it up to date, and recover what killed sessions left. The command says what was recovered."""
+def open_history(settings: config.Config) -> Engine:
+    """Open the database, bring it up to date, recover what killed sessions left, and say what that was."""
     from coiled_runtime_cli.db.engine import open_database
 
     engine = open_database(settings.db)
-    return engine, recover(settings, engine)
+    for each in recover(settings, engine):
+        console.note(each.sentence())
+    return engine
 
 
 def open_existing(settings: config.Config) -> Engine:
-    """As :func:`open_history`, of a database that is there, or for which killed sessions left rows; says what was recovered.
+    """As :func:`open_history`, of a database that is there, or for which killed sessions left rows.
 
     Raises UsageError where it is not there.
     """
     file = config.sqlite_file(settings.db)
     if file is not None and not file.exists() and not journal.pending(settings.runs):
         raise UsageError(f"no database at {file}", hint="crt bench --suite parquet makes one; --db names one elsewhere")
-    engine, recovered = open_history(settings)
-    for each in recovered:
-        console.note(each.sentence())
-    return engine
+    return open_history(settings)
 
 
 def store_after_pytest(settings: SessionSettings) -> str:

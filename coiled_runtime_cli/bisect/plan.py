@@ -49,6 +49,16 @@ class Plan:
     suites: str | None = None
     host: str | None = None  # fingerprint of the machine that measures, where it is that
 
+    @property
+    def ends(self) -> tuple[str, str]:
+        """What the older and the newer end of the range are called."""
+        return ("bad", "good") if self.find_fix else ("good", "bad")
+
+    @property
+    def named_day(self) -> str | None:
+        """Up to which moment there are releases, where one was named; None: up to now."""
+        return None if self.as_of == "today" else self.as_of
+
     def to_document(self) -> dict[str, Any]:
         document: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(self)))
         return document

@@ -101,7 +101,7 @@ def as_of(plan: Plan, bisection: Bisection) -> str | None:
     Raises CrtErrors where the clone is not there any more.
     """
     if plan.as_of is not None:
-        return None if plan.as_of == "today" else plan.as_of
+        return plan.named_day
     if not environments.has_uv():
         return None
     clone = clones_of(plan)[0]
@@ -246,7 +246,7 @@ def _make(
             python=plan.python,
             cache=settings.environments,
             folder=Path(plan.folder),
-            as_of=None if plan.as_of == "today" else plan.as_of,
+            as_of=plan.named_day,
         )
     rules = Rules(metric=plan.metric, timeout=plan.timeout)
     cores = _cores(plan, settings)

@@ -254,10 +254,8 @@ class _Run:
                     self.settings.environments,
                     tell=lambda number, name: bar.update(number, text=name),
                 )
-            engine, recovered = session.open_history(self.settings)
+            engine = session.open_history(self.settings)
             try:
-                for one in recovered:
-                    console.note(one.sentence())
                 reason = self._measure(made, engine, command)
             finally:
                 engine.dispose()

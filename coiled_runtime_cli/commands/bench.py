@@ -252,9 +252,7 @@ class _Bench:
             self._show_plan(prepared)
             return
         bench.check_artifacts(self.python, self.selection.artifacts, prepared.artifacts_url)
-        engine, recovered = session.open_history(self.settings)
-        for each in recovered:
-            console.note(each.sentence())
+        engine = session.open_history(self.settings)
         clusters.check(spec, elsewhere=self.python is not None)
         writer = session.begin(self.settings, prepared, spec, command=("crt", *sys.argv[1:]))
         interrupted = False

@@ -191,12 +191,10 @@ def bisect(
 
 def _begin(plan: Plan, candidates: tuple[Candidate, ...], settings: Config, shown: Shown, *, reuse: bool) -> None:
     """Keep the bisection in the database, then run it; a merge that is the culprit is searched in turn."""
-    from coiled_runtime_cli import console, session
+    from coiled_runtime_cli import session
 
-    engine, recovered = session.open_history(settings)
+    engine = session.open_history(settings)
     try:
-        for each in recovered:
-            console.note(each.sentence())
         found = _run(plan, _kept(plan, candidates, settings, engine), settings, engine, shown, reuse=reuse)
         _end(plan, found, settings, engine, shown)
     finally:

@@ -229,8 +229,7 @@ def _candidates(made: Plan) -> tuple[Candidate, ...]:
         assert made.package is not None
         return lines.releases(made.package, *ends, python=_minor(made.python))
     if made.kind == PACKAGES:
-        called = "bad" if made.find_fix else "good"
-        return lines.packages(*(_requirements(end) for end in ends), first=called)
+        return lines.packages(*(_requirements(end) for end in ends), first=made.ends[0])
     clones = rig.clones_of(made)
     first = clones[0].repository
     checkout = git.checkout(first.folder)

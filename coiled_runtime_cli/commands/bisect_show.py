@@ -102,7 +102,7 @@ class Shown:
             console.show_json(document)
             return
         first, last = candidates[0], candidates[-1]
-        names = ("bad", "good") if plan.find_fix else ("good", "bad")
+        names = plan.ends
         runs = f"about {needed.mean:.0f} ({needed.low:.0f} to {needed.high:.0f})"
         lines = [
             f"{names[0]:10}  {text.short_name(first)}  {first.subject or ''}".rstrip(),

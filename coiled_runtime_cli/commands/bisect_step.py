@@ -7,14 +7,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from coiled_runtime_cli.errors import GIT_SKIPS, GIT_STOPS
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from coiled_runtime_cli.bisect.step import Step
     from coiled_runtime_cli.commands.bisect_plan import Asked
-
-#: What git bisect run understands: this commit cannot be judged; and none can be, so that it stops.
-SKIP, STOP = 125, 128
 
 
 def bisect_step(
@@ -66,22 +65,20 @@ def bisect_step(
         found = _measured(asked, {"db": db, "scale": scale, "cluster": cluster}, runs=runs)
     except CrtError as error:
         # git would take the codes of other commands for "bad"
-        error.exit_code = STOP if isinstance(error, UsageError) else SKIP
+        error.exit_code = GIT_STOPS if isinstance(error, UsageError) else GIT_SKIPS
         raise
     _judge(found, limit, above=above is not None)
 
 
 def _measured(asked: Asked, flags: Mapping[str, object], *, runs: int) -> Step:
-    from coiled_runtime_cli import config, console, session
+    from coiled_runtime_cli import config, session
     from coiled_runtime_cli.bisect import step
     from coiled_runtime_cli.commands import bisect_plan
 
     settings = config.load(flags)
     planned = bisect_plan.plan_of_one(asked, settings)
-    engine, recovered = session.open_history(settings)
+    engine = session.open_history(settings)
     try:
-        for each in recovered:
-            console.note(each.sentence())
         return step.measure(planned, settings, engine, runs=runs)
     finally:
         engine.dispose()
@@ -93,7 +90,7 @@ def _judge(found: Step, limit: float, *, above: bool) -> None:
 
     if found.value is None:
         console.note(f"cannot be told: {found.message}")
-        raise typer.Exit(SKIP)
+        raise typer.Exit(GIT_SKIPS)
     bad = found.value > limit if above else found.value < limit
     console.note(f"{value_text(found.value, found.unit, 1.0)}: {'bad' if bad else 'good'}")
     if bad:

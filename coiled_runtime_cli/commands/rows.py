@@ -35,16 +35,13 @@ def register(app: typer.Typer) -> None:
 
 def recover(db: str | None) -> None:
     """Store what killed sessions have left for this database, as every command does that opens it."""
-    from coiled_runtime_cli import config, console, journal
+    from coiled_runtime_cli import config, journal
 
     settings = config.load({"db": db})
     if journal.pending(settings.runs):
         from coiled_runtime_cli import session
 
-        engine, recovered = session.open_history(settings)
-        engine.dispose()
-        for each in recovered:
-            console.note(each.sentence())
+        session.open_history(settings).dispose()
 
 
 def import_(
@@ -257,9 +254,7 @@ def merge(
     for each in files:
         with opened_copy(each) as source:  # all are looked at before anything is written
             source.dispose()
-    engine, recovered = session.open_history(settings)
-    for one in recovered:
-        console.note(one.sentence())
+    engine = session.open_history(settings)
     try:
         for each in files:
             with opened_copy(each) as source, console.progress(None, f"merging {each}") as bar:

@@ -454,7 +454,7 @@ def _opened(
     settings: configuration.Config, store: Store, *, absent: Literal["refuse", "make", "empty"] = "refuse"
 ) -> Iterator[Shared]:
     """The database with its remote. One that is absent is refused, made, or taken for an empty one that nobody will see."""
-    from coiled_runtime_cli import config, console, journal, session, sharing, temporary
+    from coiled_runtime_cli import config, journal, session, sharing, temporary
     from coiled_runtime_cli.db.engine import open_database
 
     file = config.sqlite_file(settings.db)
@@ -465,9 +465,7 @@ def _opened(
         elif is_absent and absent == "empty":
             engine = open_database(f"{folder}/empty.db")
         else:
-            engine, recovered = session.open_history(settings)
-            for each in recovered:
-                console.note(each.sentence())
+            engine = session.open_history(settings)
         try:
             with sharing.shared(engine, store) as shared:
                 yield shared

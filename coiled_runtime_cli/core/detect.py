@@ -13,6 +13,12 @@ CONFIRMED = 8
 #: Runs that a change needs to be told of: five may be a burst, which is over before anybody has looked.
 HELD = 6
 
+#: The smallest change of a level that counts, as a fraction, where no other one is asked for.
+MIN_EFFECT = 0.05
+
+#: How a change stands that somebody should look at: neither accepted, nor fixed, nor a mere suspicion.
+OPEN = frozenset({"new", "confirmed"})
+
 #: The p-value that a change needs to be told of. Searches find more (1e-5): of a hundred tests that are searched every night
 #: for a year, that would tell of 14 changes that are none, this one of 8 (tests/core/test_detection_simulations.py).
 ALERT = 1e-7
@@ -54,6 +60,11 @@ def state(
     if p_value > threshold or (held < HELD and not later):
         return "suspect"
     return "confirmed" if held >= CONFIRMED or later else "new"
+
+
+def kind_of(ratio: float, better: str) -> str:
+    """Whether a level that went to ``ratio`` times what it was is a regression or an improvement."""
+    return "regression" if (ratio > 1) == (better != "higher") else "improvement"
 
 
 def ranges(spans: Sequence[tuple[int, int]]) -> list[int]:

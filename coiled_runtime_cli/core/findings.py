@@ -137,7 +137,7 @@ def find(
     metrics: Sequence[HistoryMetric],
     *,
     known: Sequence[Known] = (),
-    min_effect: float = 0.05,
+    min_effect: float = detect.MIN_EFFECT,
     rate: float = 0.05,
     threshold: float = detect.ALERT,
     since: datetime | None = None,
@@ -173,7 +173,7 @@ def search(
     history: History,
     metrics: Sequence[HistoryMetric],
     *,
-    min_effect: float = 0.05,
+    min_effect: float = detect.MIN_EFFECT,
     experiments: bool = False,
 ) -> tuple[list[Searched], int]:
     """Every metric of every series that is long enough, with its changes; and how many were too short.
@@ -203,7 +203,7 @@ def search(
 
 
 def search_values(
-    arrays: Sequence[NDArray[np.float64]], *, min_effect: float = 0.05
+    arrays: Sequence[NDArray[np.float64]], *, min_effect: float = detect.MIN_EFFECT
 ) -> list[tuple[tuple[changepoint.Change, ...], ShapeChange | None]]:
     """The changes of level of each series, and of its shape.
 
@@ -233,6 +233,48 @@ def search_values(
     return list(zip(found, shapes, strict=True))
 
 
+class Remembered:
+    """Findings that are known, by the series, metric and kind that they are of."""
+
+    def __init__(self, known: Sequence[Known]) -> None:
+        self._known: dict[tuple[SeriesKey, str, str], dict[str, Known]] = {}
+        for each in known:
+            self._known.setdefault((each.key, each.metric, each.kind), {}).setdefault(each.first_bad, each)
+
+    def __contains__(self, what: tuple[SeriesKey, str, str]) -> bool:
+        return what in self._known
+
+    def again(
+        self,
+        what: tuple[SeriesKey, str, str],
+        indexes: Sequence[int],
+        first_bad: Sequence[str],
+        start: NDArray[np.int64],
+    ) -> dict[int, Known]:
+        """Which known finding each change is, one to one, by its number: that of the same first bad run, or else the nearest.
+
+        ``indexes`` are the changes' places among the runs of the series, ``first_bad`` the ids of the runs there; ``start`` is
+        when each run of the series began (microseconds).
+        """
+        known = list(self._known.get(what, {}).values())
+        number_of = {each.first_bad: number for number, each in enumerate(known)}
+        pairs = matched(
+            indexes,
+            np.searchsorted(start, [round(each.since.timestamp() * 1e6) for each in known]).tolist(),
+            sure={number: number_of[uuid] for number, uuid in enumerate(first_bad) if uuid in number_of},
+        )
+        return {number: known[other] for number, other in pairs.items()}
+
+
+def decided(state: str, same: Known | None) -> str:
+    """How a change stands by what people, and fresh runs, have said of the known finding that it is."""
+    if same is not None and same.accepted and state != "fixed":
+        return "accepted"
+    if same is not None and same.verdict is not None and state == "suspect":
+        return same.verdict
+    return state
+
+
 def _remembered(
     history: History, series: Sequence[Searched], suspicions: Sequence[Suspicion | None], known: Sequence[Known]
 ) -> dict[_Place, Known]:
@@ -240,42 +282,30 @@ def _remembered(
 
     It is the one of the same first bad run, or else the nearest that is no more than a few runs away.
     """
-    by_kind: dict[tuple[SeriesKey, str, str], dict[str, Known]] = {}
-    for one in known:
-        by_kind.setdefault((one.key, one.metric, one.kind), {}).setdefault(one.first_bad, one)
+    told = Remembered(known)
     remembered = {}
     for each, off in zip(series, suspicions, strict=True):
         for kind, indexes in _indexes(each, off).items():
-            told = by_kind.get((each.key, each.metric.key, kind), {})
-            number_of = {first_bad: number for number, first_bad in enumerate(told)}
+            what = (each.key, each.metric.key, kind)
+            if what not in told:
+                continue
             uuids = [uuid_text(history.runs.uuid[each.rows[index]]) for index in indexes]
-            moments = [round(one.since.timestamp() * 1e6) for one in told.values()]
-            pairs = matched(
-                indexes,
-                np.searchsorted(history.runs.start[each.rows], moments).tolist(),
-                sure={number: number_of[uuid] for number, uuid in enumerate(uuids) if uuid in number_of},
-            )
-            there = list(told.values())
-            for number, other in pairs.items():
-                remembered[each.key, each.metric.key, kind, indexes[number]] = there[other]
+            for number, one in told.again(what, indexes, uuids, history.runs.start[each.rows]).items():
+                remembered[each.key, each.metric.key, kind, indexes[number]] = one
     return remembered
 
 
 def _indexes(series: Searched, off: Suspicion | None) -> dict[str, list[int]]:
     """Where something begins in a series, by its kind."""
-    found = [(_level(series, each.ratio), each.index) for each in series.changes]
+    found = [(detect.kind_of(each.ratio, series.metric.better), each.index) for each in series.changes]
     if series.shape is not None:
         found.append((series.shape.kind, series.shape.index))
     if off is not None:
-        found.append((_level(series, off.ratio), off.index))
+        found.append((detect.kind_of(off.ratio, series.metric.better), off.index))
     indexes: dict[str, list[int]] = {}
     for kind, index in found:
         indexes.setdefault(kind, []).append(index)
     return indexes
-
-
-def _level(series: Searched, ratio: float) -> str:
-    return LEVELS[0] if (ratio > 1) == (series.metric.better != "higher") else LEVELS[1]
 
 
 class _Teller:
@@ -301,7 +331,9 @@ class _Teller:
             min_effect=self._min_effect,
             threshold=self._threshold,
         )
-        told = self._told(series, _level(series, change.ratio), change.previous, change.index, state)
+        told = self._told(
+            series, detect.kind_of(change.ratio, series.metric.better), change.previous, change.index, state
+        )
         return replace(
             told,
             before=change.before,
@@ -315,7 +347,7 @@ class _Teller:
         )
 
     def suspect(self, series: Searched, off: Suspicion) -> Finding:
-        told = self._told(series, _level(series, off.ratio), off.previous, off.index, "suspect")
+        told = self._told(series, detect.kind_of(off.ratio, series.metric.better), off.previous, off.index, "suspect")
         p_value = 2 * NormalDist().cdf(-abs(off.errors))
         return replace(told, before=off.before, after=off.after, ratio=off.ratio, p_value=p_value)
 
@@ -329,10 +361,6 @@ class _Teller:
         good, bad = int(series.rows[previous]), int(series.rows[index])
         first_bad = self._run(bad)
         same = self._remembered.get((series.key, series.metric.key, kind, index))
-        if same is not None and same.accepted and state != "fixed":
-            state = "accepted"
-        elif same is not None and same.verdict is not None and state == "suspect":
-            state = same.verdict
         return Finding(
             id=same.id if same is not None else self._new_id(series, kind, first_bad.uuid),
             key=series.key,
@@ -345,7 +373,7 @@ class _Teller:
             high=None,
             p_value=1.0,
             q=1.0,
-            state=state,
+            state=decided(state, same),
             held=len(series.rows) - index,
             last_good=self._run(good),
             first_bad=first_bad,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
+from coiled_runtime_cli.core import detect
 from coiled_runtime_cli.core.contrast import circumstances
 from coiled_runtime_cli.core.findings import LEVELS
 from coiled_runtime_cli.core.quantity import interval_text, ratio_text
@@ -31,7 +32,7 @@ _SHAPE_WORDS = {
 
 def is_open(finding: Finding) -> bool:
     """Whether somebody should look at it: a change of level that is neither accepted, nor fixed, nor a mere suspicion."""
-    return finding.kind in LEVELS and finding.state in {"new", "confirmed"}
+    return finding.kind in LEVELS and finding.state in detect.OPEN
 
 
 def is_suspect(finding: Finding) -> bool:

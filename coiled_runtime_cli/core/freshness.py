@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.version import InvalidVersion, Version
 
+from coiled_runtime_cli.core import detect
 from coiled_runtime_cli.core.pins import CONDA_ONLY, TO_PYPI
 from coiled_runtime_cli.core.series import short_name
 from coiled_runtime_cli.core.table import Column, Table
@@ -134,7 +135,7 @@ def regressions_of(findings: Iterable[Finding]) -> dict[tuple[str, str], tuple[s
     """
     found: dict[tuple[str, str], list[str]] = {}
     for each in findings:
-        if each.kind != "regression" or each.state not in {"new", "confirmed"}:
+        if each.kind != "regression" or each.state not in detect.OPEN:
             continue
         name = short_name(each.key.benchmark)
         for moved in each.moved:

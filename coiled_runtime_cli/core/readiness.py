@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from coiled_runtime_cli.core import detect
 from coiled_runtime_cli.core.freshness import on_pypi
 from coiled_runtime_cli.core.record import OUTCOMES
 from coiled_runtime_cli.core.series import short_name
@@ -62,7 +63,7 @@ def nothing_slower(findings: Sequence[Finding], searched: int, label: str) -> Ch
         {
             f"{short_name(each.key.benchmark)} {each.metric.key} x{each.ratio:.3g}"
             for each in findings
-            if each.kind == "regression" and each.state in {"new", "confirmed"} and each.key.label == label
+            if each.kind == "regression" and each.state in detect.OPEN and each.key.label == label
         }
     )
     if found:

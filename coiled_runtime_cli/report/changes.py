@@ -11,10 +11,9 @@ from urllib.parse import quote
 import numpy as np
 
 from coiled_runtime_cli.core import detect, forge
-from coiled_runtime_cli.core.matching import matched
+from coiled_runtime_cli.core.findings import LEVELS, Remembered, decided
 from coiled_runtime_cli.core.series import SeriesKey
-from coiled_runtime_cli.report.digest import MIN_EFFECT, PASSED
-from coiled_runtime_cli.report.figures.history import kind_of
+from coiled_runtime_cli.report.digest import PASSED
 from coiled_runtime_cli.report.groups import is_experiment
 from coiled_runtime_cli.report.text import value_text
 from coiled_runtime_cli.report.views import ChangeView, LinkView, MovedView, SparkView
@@ -86,9 +85,7 @@ class Changes:
         self._pythons = {each.id: each.python for each in history.environments}
         self._hosts = {each.id: each.host_fingerprint for each in history.sessions}
         self._diffs: dict[tuple[str, str], tuple[tuple[MovedView, ...], int]] = {}
-        self._known: dict[tuple[SeriesKey, str, str], dict[str, Known]] = {}
-        for told in known:
-            self._known.setdefault((told.key, told.metric, told.kind), {}).setdefault(told.first_bad, told)
+        self._known = Remembered(known) if known else None
         self._newest = max((each.last for each in digests if each.last is not None), default=0)
         judged = [
             (unit, digest)
@@ -187,7 +184,7 @@ class Changes:
         }
         view = ChangeView(
             id=token,
-            kind=kind_of(change.ratio, metric.better),
+            kind=detect.kind_of(change.ratio, metric.better),
             state=_state(digest, place, same),
             metric=metric,
             benchmark=series.benchmark,
@@ -218,7 +215,7 @@ class Changes:
 
     def _remembered(self, unit: Unit, index: int, metric: MetricView, digest: MetricDigest) -> dict[int, Known]:
         """The known finding that each change of a series is, by its place, as ``crt detect`` knows them again."""
-        if not self._known:
+        if self._known is None:
             return {}
         series, runtime = unit.series[index], self._groups.runtimes[unit.runtime]
         key = SeriesKey(
@@ -231,21 +228,19 @@ class Changes:
             host=runtime.host,
         )
         remembered: dict[int, Known] = {}
-        for kind in ("regression", "improvement"):
-            known = self._known.get((key, metric.key, kind), {})
-            places = [place for place, each in enumerate(digest.changes) if kind_of(each.ratio, metric.better) == kind]
-            if not known or not places:
+        for kind in LEVELS:
+            what = (key, metric.key, kind)
+            changes = [
+                (place, each)
+                for place, each in enumerate(digest.changes)
+                if detect.kind_of(each.ratio, metric.better) == kind
+            ]
+            if not changes or what not in self._known:
                 continue
             start = self._starts(unit, index, metric.key)
-            number_of = {first_bad: number for number, first_bad in enumerate(known)}
-            uuids = [digest.changes[place].bad_uuid for place in places]
-            pairs = matched(
-                np.searchsorted(start, [1000 * digest.changes[place].bad for place in places]).tolist(),
-                np.searchsorted(start, [round(each.since.timestamp() * 1e6) for each in known.values()]).tolist(),
-                sure={number: number_of[uuid] for number, uuid in enumerate(uuids) if uuid in number_of},
-            )
-            there = list(known.values())
-            remembered.update({places[number]: there[other] for number, other in pairs.items()})
+            indexes = np.searchsorted(start, [1000 * each.bad for _, each in changes]).tolist()
+            same = self._known.again(what, indexes, [each.bad_uuid for _, each in changes], start)
+            remembered.update({changes[number][0]: one for number, one in same.items()})
         return remembered
 
     def _starts(self, unit: Unit, index: int, metric: str) -> NDArray[np.int64]:
@@ -311,12 +306,8 @@ def _state(digest: MetricDigest, place: int, same: Known | None) -> str:
     """How a change stands; ``same`` is the known finding that it is."""
     change = digest.changes[place]
     later = [each.after for each in digest.changes[place + 1 :]]
-    state = detect.state(change.before, later, change.held, p_value=change.p_value, min_effect=MIN_EFFECT)
-    if same is not None and same.accepted and state != "fixed":
-        return "accepted"
-    if same is not None and same.verdict is not None and state == "suspect":
-        return same.verdict
-    return state
+    state = detect.state(change.before, later, change.held, p_value=change.p_value, min_effect=detect.MIN_EFFECT)
+    return decided(state, same)
 
 
 def _title(view: ChangeView) -> str:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from coiled_runtime_cli.core import changepoint
+from coiled_runtime_cli.core.detect import MIN_EFFECT
 from coiled_runtime_cli.core.grouping import codes
 from coiled_runtime_cli.core.history import NO_TIME, uuid_text
 from coiled_runtime_cli.core.record import OUTCOMES
@@ -27,9 +28,6 @@ if TYPE_CHECKING:
 
 PASSED = OUTCOMES.index("passed")
 SKIPPED = OUTCOMES.index("skipped")
-
-#: The smallest change that counts, as a fraction: what ``crt detect`` takes where it is not told another.
-MIN_EFFECT = 0.05
 
 #: Points of a sparkline: more cannot be seen in a table's row.
 SPARK = 32

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from coiled_runtime_cli.core import forge
+from coiled_runtime_cli.core.detect import kind_of
 from coiled_runtime_cli.report import highlight
 from coiled_runtime_cli.report.changes import Changes
 from coiled_runtime_cli.report.digest import spark_points
@@ -355,7 +356,7 @@ class Pages:
                 if now.low is not None and now.high is not None:
                     intervals[key] = f"{value_text(now.low, metric)} to {value_text(now.high, metric)}"
             last = measured.changes[-1] if measured.changes else None
-            changes[key] = (figures.kind_of(last.ratio, metric.better), last.ratio) if last else None
+            changes[key] = (kind_of(last.ratio, metric.better), last.ratio) if last else None
         return SeriesRow(
             name=series.name,
             trace=series.trace,

@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from coiled_runtime_cli.core import detect
+
 if TYPE_CHECKING:
     from datetime import datetime
 
@@ -99,7 +101,7 @@ class ChangeView:
     @property
     def is_open(self) -> bool:
         """Whether somebody should look at it, as ``crt detect`` has it: neither accepted, nor fixed, nor a mere suspicion."""
-        return self.state in {"new", "confirmed"}
+        return self.state in detect.OPEN
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from coiled_runtime_cli.core import findings
+from coiled_runtime_cli.core.detect import MIN_EFFECT
 from coiled_runtime_cli.db.engine import open_database
 from coiled_runtime_cli.db.history import read_history
 from coiled_runtime_cli.report.build import Options, look
-from coiled_runtime_cli.report.digest import MIN_EFFECT
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from coiled_runtime_cli.core.detect import kind_of
 from coiled_runtime_cli.report.figures.text import plain
 
 if TYPE_CHECKING:
@@ -116,11 +117,6 @@ def phases(line: Line, metrics: Sequence[MetricView], *, title: str) -> dict[str
             "yaxis": {"title": {"text": "thread-seconds"}, "rangemode": "tozero", "automargin": True},
         },
     }
-
-
-def kind_of(ratio: float, better: str) -> str:
-    """Whether a level that went to ``ratio`` times what it was is a regression or an improvement."""
-    return "regression" if (ratio > 1) == (better != "higher") else "improvement"
 
 
 def _axis(metric: MetricView) -> str:
