@@ -12,7 +12,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from coiled_runtime_cli import ab, clusters, console, environments, measuring, session, suites, temporary
+from coiled_runtime_cli import clusters, console, environments, measuring, session, suites, temporary
+from coiled_runtime_cli.ab import blocks
+from coiled_runtime_cli.ab.cells import NothingSelectedError
+from coiled_runtime_cli.ab.environments import Made
+from coiled_runtime_cli.ab.record import Record
+from coiled_runtime_cli.ab.selection import selected
+from coiled_runtime_cli.ab.session_settings import arm_settings
 from coiled_runtime_cli.core import experiment as plans
 from coiled_runtime_cli.core import rebuild
 from coiled_runtime_cli.core.confirmation import LOOKS, Confirmation, confirm
@@ -23,6 +29,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Engine
 
+    from coiled_runtime_cli.ab.cells import Step
     from coiled_runtime_cli.config import Config
     from coiled_runtime_cli.core.findings import Finding
     from coiled_runtime_cli.core.record import Package
@@ -121,14 +128,14 @@ class _Group:
             against_itself=False,
         )
         for arm in arms:
-            clusters.check(session.prepare(ab.arm_settings(self._settings, arm, Path.cwd()))[1], elsewhere=True)
+            clusters.check(session.prepare(arm_settings(self._settings, arm, Path.cwd()))[1], elsewhere=True)
         made = {
-            arm.name: ab.Made(arm, pythons[arm.name], "", (), {})  # what it imports was proved by its lock
+            arm.name: Made(arm, pythons[arm.name], "", (), {})  # what it imports was proved by its lock
             for arm in arms
         }
-        with temporary.folder("crt-confirm-") as scratch, contextlib.suppress(ab.NothingSelectedError):
-            record = ab.Record(Path(scratch), experiment)
-            ab.run(
+        with temporary.folder("crt-confirm-") as scratch, contextlib.suppress(NothingSelectedError):
+            record = Record(Path(scratch), experiment)
+            blocks.run(
                 experiment,
                 record,
                 made,
@@ -162,7 +169,7 @@ class _Group:
         path, separator, name = benchmark.partition("::")
         target = f"{path}{separator}{name.partition('[')[0]}"
         try:
-            ab.selection(plans.Experiment(arms=(), targets=(target,)), self._settings)
+            selected(plans.Experiment(arms=(), targets=(target,)), self._settings)
         except UsageError as error:
             console.note(f"{benchmark} is gone: {error.message}")
             return False
@@ -184,7 +191,7 @@ class _Group:
             console.note("today's runs are repeated instead")
             return None
 
-    def _follow(self, step: ab.Step) -> None:
+    def _follow(self, step: Step) -> None:
         self._tell(f"block {step.block + 1} {step.arm}")
         if step.run is not None and step.run.outcome == "passed" and not step.run.profiled:
             for each in self._members:

@@ -40,7 +40,7 @@ def comment(
     import re
 
     from coiled_runtime_cli import config, console, tracker
-    from coiled_runtime_cli.core import contrast_comment
+    from coiled_runtime_cli.core import contrast_comment, untrusted
     from coiled_runtime_cli.errors import UsageError
 
     if head is not None and not re.fullmatch(r"[0-9a-f]{40,64}", head):
@@ -48,7 +48,7 @@ def comment(
     settings = config.load()
     try:
         text = contrast_comment.comment(_document(file), run=run_url or settings.ci_url, commit=head)
-    except contrast_comment.DocumentError as error:
+    except untrusted.DocumentError as error:
         raise UsageError(f"{file}: {error}", hint=f"crt ab run DIR --format json > {file}") from error
     if dry_run:
         if format_ == "json":

@@ -1,4 +1,4 @@
-"""`crt ab comment` and `crt ab init --arm`, against a server that keeps a repository's state (and is not GitHub)."""
+"""`crt ab comment`, against a server that keeps a repository's state (and is not GitHub)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parents[1] / "core"))
 from test_mention import HOSTILE, rendered
 
-from coiled_runtime_cli import config
 from coiled_runtime_cli.core import contrast_comment
 
 HEAD = "0123456789abcdef" * 2 + "01234567"
@@ -183,36 +182,3 @@ def test_a_mistake_is_one_message_and_exit_code_two(inside: Any, arguments: list
     done = inside.run("ab", "comment", *arguments)
     assert done.returncode == 2, done.stderr
     assert says in done.stderr
-
-
-def test_arms_that_are_named_become_files_that_say_the_same(inside: Any) -> None:
-    recipe = inside.folder / "base"
-    recipe.mkdir()
-    (recipe / "meta.yaml").write_text(
-        "package:\n  name: x\n  version: 1.0.0\nbuild:\n  noarch: python\n"
-        "requirements:\n  run:\n    - python >=3.11\n    - dask ==2026.7.0\n    - msgpack-python ==1.0\n"
-    )
-    newer = 'dask @ git+https://example.com/a\\b"c@main'
-    done = inside.run("ab", "init", "arms", "--arm", "baseline=base", "--arm", f"newer={newer}", "--suite", "parquet")
-    assert done.returncode == 0, done.stderr
-    folder = inside.folder / "arms"
-    assert config.read_toml(folder / "baseline.toml") == {"packages": ["dask==2026.7.0", "msgpack==1.0"]}
-    assert config.read_toml(folder / "newer.toml") == {"packages": [newer]}
-    assert config.read_toml(folder / "experiment.toml") == {"suites": ["parquet"]}
-
-
-@pytest.mark.parametrize(
-    ("arguments", "says"),
-    [
-        (["--arm", "a=dask", "--arm", "b=dask"], "no arm is named 'baseline'"),
-        (["--arm", "baseline=dask"], "one arm only"),
-        (["--arm", "baseline=dask", "--arm", "../x=dask"], "cannot name an arm"),
-        (["--arm", "baseline"], "expected NAME=WHAT"),
-        (["--suite", "parquet"], "--suite is beside --arm"),
-    ],
-)
-def test_arms_that_cannot_be_are_refused_and_nothing_is_written(inside: Any, arguments: list[str], says: str) -> None:
-    done = inside.run("ab", "init", "arms", *arguments)
-    assert done.returncode == 2, done.stderr
-    assert says in done.stderr
-    assert not (inside.folder / "arms").exists()
