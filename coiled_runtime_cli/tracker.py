@@ -9,14 +9,15 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeVar
 
-from coiled_runtime_cli.core import issues as decided
+from coiled_runtime_cli.core.issue_memory import Tracked, remembered
+from coiled_runtime_cli.core.issues import duplicate
 from coiled_runtime_cli.errors import RemoteError
 from coiled_runtime_cli.github import UncertainError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from coiled_runtime_cli.core.issues import Action, Tracked
+    from coiled_runtime_cli.core.issues import Action
     from coiled_runtime_cli.github import Comment, Issue, Repository
 
 Made = TypeVar("Made")
@@ -41,10 +42,10 @@ def read(repository: Repository, label: str) -> list[Tracked]:
 
 
 def _tracked(issue: Issue) -> Tracked | None:
-    memory = decided.remembered(issue.body)
+    memory = remembered(issue.body)
     if memory is None:
         return None
-    return decided.Tracked(
+    return Tracked(
         number=issue.number,
         title=issue.title,
         body=issue.body,
@@ -76,7 +77,7 @@ def carry_out(repository: Repository, actions: Sequence[Action], label: str) -> 
         if first is None or mine is None:
             yield each
         else:
-            closing = decided.duplicate(mine, first.number)
+            closing = duplicate(mine, first.number)
             _change(repository, closing)
             yield replace(closing, why=f"another job had opened #{first.number} of it")
 

@@ -10,8 +10,9 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from coiled_runtime_cli.core.pins import PinError, with_pin
+from coiled_runtime_cli.core.pins import PinError
 from coiled_runtime_cli.core.recipe import Recipe, RecipeError, read
+from coiled_runtime_cli.core.recipe_text import with_pin
 from coiled_runtime_cli.errors import UsageError
 
 if TYPE_CHECKING:

@@ -49,6 +49,15 @@ THRESHOLDS = tuple(percent / 100 for percent in range(0, 85, 5))
 #: "inconclusive": neither; "few": fewer than two runs on a side.
 VERDICTS = ("worse", "better", "same", "inconclusive", "few")
 
+#: Each of VERDICTS as a person reads it.
+VERDICT_WORDS = {
+    "worse": "worse",
+    "better": "better",
+    "same": "same",
+    "inconclusive": "cannot tell",
+    "few": "too few runs",
+}
+
 
 #: How often a detectable change is seen.
 _POWER = 0.8

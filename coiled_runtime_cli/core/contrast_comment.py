@@ -6,10 +6,11 @@ names are shown as text. It can be wrong about the numbers; it can do nothing el
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from coiled_runtime_cli.core import untrusted
+from coiled_runtime_cli.core.compare import VERDICT_WORDS
 from coiled_runtime_cli.core.mention import code, link
 from coiled_runtime_cli.core.quantity import counted, interval_text, number_text, ratio_text, seconds_text
 from coiled_runtime_cli.core.series import short_name
@@ -20,21 +21,12 @@ if TYPE_CHECKING:
 #: By it the comment is found again.
 MARK = "<!-- crt:ab -->"
 
-_WORDS = {
-    "worse": "worse",
-    "better": "better",
-    "same": "the same",
-    "inconclusive": "cannot tell",
-    "few": "too few runs",
-}
+#: As everywhere, but for "2 the same", which stands in a sentence.
+_WORDS = {**VERDICT_WORDS, "same": "the same"}
 _DECIDED = ("worse", "better")
 
 #: Rows of a table, and arms: a comment has at most 65,536 characters.
-_ROWS, _ARMS, _PACKAGES, _LARGEST = 30, 5, 8, 60_000
-
-
-class DocumentError(ValueError):
-    """It is no result of `crt ab run --format json`; says where."""
+_ROWS, _ARMS, _LARGEST = 30, 5, 60_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,30 +44,30 @@ class _Compared:
 
 def comment(document: object, *, run: str | None = None, commit: str | None = None) -> str:
     """The whole comment in Markdown. ``run`` is the address of the job, ``commit`` what was measured. Raises DocumentError."""
-    whole = _mapping(document, "the document")
+    whole = untrusted.mapping(document, "the document")
     if whole.get("schema") != 1 or "arms" not in whole:
-        raise DocumentError("it has no arms: is it from crt ab run --format json?")
-    arms = [_mapping(each, "arms") for each in _list(whole["arms"], "arms")][:_ARMS]
+        raise untrusted.DocumentError("it has no arms: is it from crt ab run --format json?")
+    arms = [untrusted.mapping(each, "arms") for each in untrusted.sequence(whole["arms"], "arms")][:_ARMS]
     parts = [MARK, "### Benchmarks: this pull request against its base"]
     for each in arms:
         parts += _arm(each, alone=len(arms) == 1)
-    parts.append(_worth(_mapping(whole.get("null", {}), "null")))
+    parts.append(_worth(untrusted.mapping(whole.get("null", {}), "null")))
     ended = whole.get("ended")
-    told = [f"{counted(_count(whole.get('blocks', 0), 'blocks'), 'block')} of every arm, interleaved"]
+    told = [f"{counted(untrusted.count(whole.get('blocks', 0), 'blocks'), 'block')} of every arm, interleaved"]
     told += [code(ended)] if isinstance(ended, str) else []
     told += [f"measured at {code(commit[:12])}"] if commit else []
     told += [link("the run", run)] if run else []
     parts.append("; ".join(told) + ".")
     text = "\n\n".join(filter(None, parts)) + "\n"
     if len(text) > _LARGEST:
-        raise DocumentError("it is too long for a comment")
+        raise untrusted.DocumentError("it is too long for a comment")
     return text
 
 
 def _arm(arm: Mapping[str, Any], *, alone: bool) -> Iterator[str]:
-    compared = [_compared(each) for each in _list(arm.get("comparisons"), "comparisons")]
+    compared = [_compared(each) for each in untrusted.sequence(arm.get("comparisons"), "comparisons")]
     if not alone:
-        yield f"#### {code(_text(arm.get('name'), 'name'))}"
+        yield f"#### {code(untrusted.text(arm.get('name'), 'name'))}"
     if compared:
         yield _headline(compared, arm)
     else:
@@ -83,7 +75,7 @@ def _arm(arm: Mapping[str, Any], *, alone: bool) -> Iterator[str]:
     decided = [each for each in compared if each.verdict in _DECIDED]
     if decided:
         yield _table(decided)
-    broken = [_mapping(each, "failures") for each in _list(arm.get("failures") or [], "failures")]
+    broken = [untrusted.mapping(each, "failures") for each in untrusted.sequence(arm.get("failures") or [], "failures")]
     if broken:
         yield "\n".join(_failures(broken))
     rest = [each for each in compared if each.verdict not in _DECIDED]
@@ -101,11 +93,12 @@ def _headline(compared: Sequence[_Compared], arm: Mapping[str, Any]) -> str:
     whole = arm.get("overall")
     if whole is None:
         return ", ".join(said) + "."
-    overall = _mapping(whole, "overall")
-    low, high = (_number(overall.get(each), "overall", missing=True) for each in ("low", "high"))
+    overall = untrusted.mapping(whole, "overall")
+    low, high = (untrusted.number_or_none(overall.get(each), "overall") for each in ("low", "high"))
     told = interval_text(low, high)
     interval = f" ({told})" if told else ""
-    return f"{', '.join(said)}. Overall {ratio_text(_sure(overall.get('ratio'), 'overall'))}{interval}, the geometric mean."
+    ratio = untrusted.number(overall.get("ratio"), "overall")
+    return f"{', '.join(said)}. Overall {ratio_text(ratio)}{interval}, the geometric mean."
 
 
 def _table(rows: Sequence[_Compared]) -> str:
@@ -134,85 +127,42 @@ def _table(rows: Sequence[_Compared]) -> str:
 
 def _failures(broken: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     for each in broken[:_ROWS]:
-        sides = [_mapping(each.get(side), "failures") for side in ("baseline", "contender")]
-        failed = [f"{_count(one.get('failed'), 'failures')} of {_count(one.get('runs'), 'failures')}" for one in sides]
-        yield f"- {code(_text(each.get('benchmark'), 'benchmark'))} failed in {failed[0]} runs of the base, {failed[1]} of this"
+        sides = [untrusted.mapping(each.get(side), "failures") for side in ("baseline", "contender")]
+        failed = [
+            f"{untrusted.count(one.get('failed'), 'failures')} of {untrusted.count(one.get('runs'), 'failures')}"
+            for one in sides
+        ]
+        name = code(untrusted.text(each.get("benchmark"), "benchmark"))
+        yield f"- {name} failed in {failed[0]} runs of the base, {failed[1]} of this"
     if len(broken) > _ROWS:
         yield f"- and {len(broken) - _ROWS:,} more"
 
 
 def _worth(null: Mapping[str, Any]) -> str:
-    tests = _count(null.get("tests", 0), "null")
+    tests = untrusted.count(null.get("tests", 0), "null")
     if not tests:
         return ""
-    false = _count(null.get("false_verdicts", 0), "null")
+    false = untrusted.count(null.get("false_verdicts", 0), "null")
     return (
         f"The base against itself, measured beside them: {false} of {counted(tests, 'comparison')} called changed"
         + (", though nothing differs: what is above is worth as little." if false > max(1, 0.05 * tests) else ".")
     )
 
 
-# --- reading what a stranger wrote
-
-
 def _compared(value: object) -> _Compared:
-    each = _mapping(value, "comparisons")
-    runs = _list(each.get("n"), "n")
-    verdict = _text(each.get("verdict"), "verdict")
+    each = untrusted.mapping(value, "comparisons")
+    runs = untrusted.sequence(each.get("n"), "n")
+    verdict = untrusted.text(each.get("verdict"), "verdict")
     if verdict not in _WORDS or len(runs) != 2:
-        raise DocumentError(f"comparisons: {verdict!r} is no verdict, or its runs are not two numbers")
+        raise untrusted.DocumentError(f"comparisons: {verdict!r} is no verdict, or its runs are not two numbers")
     return _Compared(
-        benchmark=_text(each.get("benchmark"), "benchmark"),
-        metric=_text(each.get("metric"), "metric"),
-        before=_sure(each.get("before"), "before"),
-        after=_sure(each.get("after"), "after"),
-        ratio=_sure(each.get("ratio"), "ratio"),
-        low=_number(each.get("low"), "low", missing=True),
-        high=_number(each.get("high"), "high", missing=True),
+        benchmark=untrusted.text(each.get("benchmark"), "benchmark"),
+        metric=untrusted.text(each.get("metric"), "metric"),
+        before=untrusted.number(each.get("before"), "before"),
+        after=untrusted.number(each.get("after"), "after"),
+        ratio=untrusted.number(each.get("ratio"), "ratio"),
+        low=untrusted.number_or_none(each.get("low"), "low"),
+        high=untrusted.number_or_none(each.get("high"), "high"),
         verdict=verdict,
-        runs=(_count(runs[0], "n"), _count(runs[1], "n")),
+        runs=(untrusted.count(runs[0], "n"), untrusted.count(runs[1], "n")),
     )
-
-
-def _mapping(value: object, place: str) -> Mapping[str, Any]:
-    if not isinstance(value, dict):
-        raise DocumentError(f"{place}: expected an object")
-    return value
-
-
-def _list(value: object, place: str) -> list[Any]:
-    if not isinstance(value, list):
-        raise DocumentError(f"{place}: expected a list")
-    return value
-
-
-def _text(value: object, place: str) -> str:
-    if not isinstance(value, str):
-        raise DocumentError(f"{place}: expected a text")
-    return value
-
-
-def _count(value: object, place: str) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 1_000_000_000:
-        raise DocumentError(f"{place}: expected a number of things")
-    return value
-
-
-def _sure(value: object, place: str) -> float:
-    number = _number(value, place)
-    assert number is not None
-    return number
-
-
-def _number(value: object, place: str, *, missing: bool = False) -> float | None:
-    if value is None and missing:
-        return None
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise DocumentError(f"{place}: expected a number")
-    try:
-        number = float(value)
-    except OverflowError as error:
-        raise DocumentError(f"{place}: expected a number that is not that large") from error
-    if not math.isfinite(number):
-        raise DocumentError(f"{place}: expected a number that is finite")
-    return number

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from coiled_runtime_cli.core.compare import overall
+from coiled_runtime_cli.core.compare import VERDICT_WORDS, overall
 from coiled_runtime_cli.core.contrast import circumstances
 from coiled_runtime_cli.core.quantity import counted, interval_text, ratio_text, value_text
 from coiled_runtime_cli.core.series import short_name
@@ -25,13 +25,6 @@ CHANCE = 0.05
 #: Findings that are named one by one beside the table.
 _NAMED = 20
 
-_WORDS = {
-    "worse": "worse",
-    "better": "better",
-    "same": "same",
-    "inconclusive": "cannot tell",
-    "few": "too few runs",
-}
 _STYLES = {"worse": "bad", "better": "good", "same": "dim", "inconclusive": None, "few": "dim"}
 
 
@@ -110,7 +103,7 @@ def _cells(each: Paired) -> tuple[str, ...]:
         value_text(compared.after, unit, scale),
         ratio_text(compared.ratio),
         interval_text(compared.low, compared.high),
-        _WORDS[each.verdict.word],
+        VERDICT_WORDS[each.verdict.word],
         f"{compared.n[0]}, {compared.n[1]}",
         "" if compared.detectable is None else _seen_text(compared.detectable),
     )

@@ -13,6 +13,9 @@ CONFIRMED = 8
 #: Runs that a change needs to be told of: five may be a burst, which is over before anybody has looked.
 HELD = 6
 
+#: How far (seconds) from its true place noise may move a change to either side: a run or two of a nightly history.
+BLUR = 36 * 3600
+
 #: The smallest change of a level that counts, as a fraction, where no other one is asked for.
 MIN_EFFECT = 0.05
 

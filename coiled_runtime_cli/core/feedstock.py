@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from coiled_runtime_cli.core import pins
+from coiled_runtime_cli.core import recipe_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -93,7 +93,7 @@ def _replaced(text: str, patterns: Sequence[re.Pattern[str]], value: str, what: 
 def _with_pins(text: str, depends: Sequence[Pin]) -> str:
     """Each pin as ours: edited where it stands, added below the last, and dropped where we have it no more."""
     wanted = {each.name: each for each in depends}
-    there = pins.names(text)
+    there = recipe_text.names(text)
     if not there:
         raise FeedstockError("it has no requirements to run")
     for name in there:
@@ -130,7 +130,7 @@ def _with_more(text: str, after: Sequence[str], pins_: Sequence[Pin]) -> str:
 def _place(text: str, name: str) -> tuple[int, int]:
     """Where the line of a requirement to run begins and ends."""
     line = re.compile(rf"^[ \t]*-\s+{re.escape(name)}(?![\w.-])[^\n]*$", re.MULTILINE | re.IGNORECASE)
-    found = line.search(text, *pins.run_list(text))
+    found = line.search(text, *recipe_text.run_list(text))
     if found is None:
         raise FeedstockError(f"its requirement {name} is not where it should be")
     return found.span()

@@ -44,8 +44,8 @@ LEVELS = ("regression", "improvement")
 
 _PASSED = OUTCOMES.index("passed")
 
-#: How far (microseconds) from its true place noise may move a change: a run or two of a nightly history.
-_BLUR = 3 * 86_400_000_000 // 2
+#: How far from its true place a change may seem to be, in microseconds.
+_BLUR = detect.BLUR * 1_000_000
 
 
 @dataclass(frozen=True, slots=True)

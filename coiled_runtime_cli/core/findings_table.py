@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from coiled_runtime_cli.core import detect
 from coiled_runtime_cli.core.contrast import circumstances
 from coiled_runtime_cli.core.findings import LEVELS
+from coiled_runtime_cli.core.forge import NAMED_FIRST
 from coiled_runtime_cli.core.quantity import interval_text, ratio_text
 from coiled_runtime_cli.core.replay import STEPS
 from coiled_runtime_cli.core.series import short_name
@@ -19,8 +20,8 @@ if TYPE_CHECKING:
     from coiled_runtime_cli.core.findings import Finding, Moved
     from coiled_runtime_cli.core.replay import Score, ScoreCard
 
-#: Packages that are named first, and how many are named at all.
-_FIRST, _MOVED = ("python", "host", "dask", "distributed", "dask-expr", "numpy", "pandas", "pyarrow"), 6
+#: What is named first of what moved, and how much is named at all.
+_FIRST, _MOVED = ("python", "host", *NAMED_FIRST), 6
 
 _SHAPE_WORDS = {
     ("variance", True): "noisier",

@@ -40,6 +40,9 @@ _KNOWN = {
     "duckdb": ("https://github.com/duckdb/duckdb-python", "v{version}"),
 }
 
+#: Packages that are named first: what is measured, then what it stands on.
+NAMED_FIRST = ("dask", "distributed", "dask-expr", "numpy", "pandas", "pyarrow")
+
 #: Forges whose compare view is known, by host: GitHub's form unless another is named.
 _GITLAB = "gitlab"
 _HOSTS = re.compile(r"^(github\.com|gitlab\.com|codeberg\.org|bitbucket\.org|gitlab\.[a-z0-9.-]+)$")

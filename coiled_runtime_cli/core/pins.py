@@ -1,7 +1,6 @@
-"""Pins of a recipe: what they are, what they would be, and a recipe's text with one of them changed.
+"""Pins: what they ask for, which versions they let pass, and what they are for pip.
 
 A pin is a match specification of conda with at most one version constraint: ``dask ==2026.8.0``, ``openssl >3.0``, ``pip``.
-Text is edited in place, so that comments, order and spacing stay as somebody wrote them.
 """
 
 from __future__ import annotations
@@ -13,8 +12,6 @@ from typing import TYPE_CHECKING
 from packaging.specifiers import SpecifierSet
 from packaging.version import Version
 
-from coiled_runtime_cli.core.nearest import unknown
-
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
@@ -22,10 +19,11 @@ if TYPE_CHECKING:
 _SPECIFICATION = re.compile(r"^(?P<name>[A-Za-z0-9_][\w.-]*)(?:\s*(?P<version>[^\s]+))?(?:\s+(?P<build>[^\s]+))?$")
 
 _TERM = r"(?:==|>=|<=|!=|~=|=|>|<)?[\d*][\w.*+!-]*"
-_CONSTRAINT = re.compile(rf"^{_TERM}(?:[,|]{_TERM})*$")
+#: What a constraint looks like: terms, of which all (",") or one ("|") have to hold.
+CONSTRAINT = re.compile(rf"^{_TERM}(?:[,|]{_TERM})*$")
 
-_VERSION = re.compile(r"^\d[\w.!+-]*$")
-_PLAIN = re.compile(r"^\d+(\.\d+)*$")
+#: What a version looks like; a series of them (``1.2.*``) does not.
+VERSION = re.compile(r"^\d[\w.!+-]*$")
 
 #: Names that differ between the two worlds. What is only in conda has no wheel.
 TO_PYPI = {
@@ -36,7 +34,6 @@ TO_PYPI = {
     "matplotlib-base": "matplotlib",
 }
 CONDA_ONLY = frozenset({"openssl", "python", "pip", "libarrow", "nodejs"})
-
 
 #: A Python 3 that a constraint lets pass only if it has no upper bound.
 _NO_SUCH_MINOR = 99
@@ -58,7 +55,7 @@ class Pin:
     def exact(self) -> str | None:
         """The one version that fits; None where several do."""
         bare = self.constraint.removeprefix("==")
-        return bare if self.constraint.startswith("==") and _VERSION.match(bare) and "*" not in bare else None
+        return bare if self.constraint.startswith("==") and VERSION.match(bare) and "*" not in bare else None
 
     def __str__(self) -> str:
         return " ".join(filter(None, [self.name, self.constraint, self.build]))
@@ -75,7 +72,7 @@ def parse(text: str) -> Pin:
     constraint = match["version"] or ""
     if constraint in {"", "*"}:
         return Pin(match["name"].lower(), "", match["build"] or "")
-    if not _CONSTRAINT.match(constraint):
+    if not CONSTRAINT.match(constraint):
         raise PinError(f"{text.strip()!r} is no pin: {constraint!r} is no version constraint")
     return Pin(match["name"].lower(), re.sub(r"[^,|]+", _one_way, constraint), match["build"] or "")
 
@@ -86,7 +83,7 @@ def _one_way(term: re.Match[str]) -> str:
     series = re.match(r"(?:=(?!=)(\d[\w.!+-]*?)(?:\.\*|\*)?|==?(\d[\w.!+-]*?)\.\*)$", text)
     if series is not None:
         return f"{series[1] or series[2]}.*"
-    return f"=={text}" if _VERSION.match(text) and "*" not in text else text
+    return f"=={text}" if VERSION.match(text) and "*" not in text else text
 
 
 def allows(constraint: str, version: str) -> bool:
@@ -181,107 +178,3 @@ def to_pep440(constraint: str) -> str | None:
     except ValueError:  # an InvalidSpecifier is one, and a number of thousands of digits
         return None
     return text
-
-
-# --- the text of a recipe
-
-
-def version_line(text: str, name: str) -> re.Match[str]:
-    """Where a recipe says the version of a package: in its variable, or in its requirement to run. Raises PinError.
-
-    The match has the groups ``before``, ``version`` and ``after``.
-    """
-    variable = re.compile(
-        rf'^(?P<before>{{%-?\s*set\s+{re.escape(name.replace("-", "_"))}_version\s*=[^\n]*?["\'])'
-        r'(?P<version>\d[^"\'\n]*)(?P<after>["\'][^\n]*)$',
-        re.MULTILINE,
-    )
-    requirement = re.compile(
-        rf"^(?P<before>\s*-\s+{re.escape(name)}\s*==?\s*)(?P<version>\d[^\s#,]*)(?P<after>[^\n]*)$",
-        re.MULTILINE | re.IGNORECASE,
-    )
-    found = variable.search(text) or requirement.search(text, *run_list(text))
-    if found is None:
-        raise PinError(f"the recipe has no exact pin of {name}")
-    return found
-
-
-def with_version(text: str, name: str, version: str) -> str:
-    """A recipe's text with another version of one package, and nothing else changed. Raises PinError."""
-    if not _VERSION.match(version):
-        raise PinError(f"{version!r} is no version")
-    found = version_line(text, name)
-    start, end = found.span("version")
-    return text[:start] + version + text[end:]
-
-
-def with_pin(text: str, name: str, value: str) -> str:
-    """A recipe's text with another pin of one package: ``value`` is a version, or a constraint as ``>=2,<3``. Raises PinError."""
-    if _VERSION.match(value) and "*" not in value and "," not in value:
-        try:
-            return with_version(text, name, value)
-        except PinError:
-            value = f"=={value}"  # it is there, but not with one version: then it gets one
-    if not _CONSTRAINT.match(value):
-        raise PinError(f"{value!r} is no version and no constraint")
-    pin = r"(?P<pin>(?:[ \t]*[=<>!~][^#\n]*?|[ \t]+[^#\s][^#\n]*?)?)(?P<after>[ \t]*(?:#[^\n]*)?)$"
-    line = re.compile(rf"^(?P<before>\s*-\s+{re.escape(name)}){pin}", re.MULTILINE | re.IGNORECASE)
-    found = line.search(text, *run_list(text))
-    if found is None:
-        raise PinError(unknown("package", name, names(text)))
-    start, end = found.span("pin")
-    return f"{text[:start]} {value}{text[end:]}"
-
-
-def run_list(text: str) -> tuple[int, int]:
-    """Where a recipe's requirements to run begin and end: elsewhere (imports that are tested, say) a name is no pin.
-
-    Nothing, at the end of the text, where it has none.
-    """
-    below = re.search(r"^[ \t]+run:[ \t]*\n", text, re.MULTILINE)
-    if below is None:
-        return len(text), len(text)
-    place = end = below.end()
-    for line in text[place:].splitlines(keepends=True):
-        place += len(line)
-        if re.match(r"\s+-\s", line):
-            end = place
-        elif line.strip() and not line.lstrip().startswith(("#", "{%")):
-            break
-    return below.end(), end
-
-
-def names(text: str) -> list[str]:
-    """The packages that a recipe's text requires to run, in its order."""
-    start, end = run_list(text)
-    found = re.findall(r"^[ \t]+-[ \t]+([A-Za-z0-9_][\w.-]*)", text[start:end], re.MULTILINE)
-    return [each.lower() for each in found]
-
-
-def package_version(text: str) -> re.Match[str]:
-    """Where a recipe says its own version: ``{% set version = "1.0.0" %}``. Raises PinError."""
-    found = re.search(
-        r'^(?P<before>{%-?\s*set\s+version\s*=\s*["\'])(?P<version>\d[^"\'\n]*)(?P<after>["\'][^\n]*)$',
-        text,
-        re.MULTILINE,
-    )
-    if found is None:
-        raise PinError('the recipe has no line {% set version = "..." %}')
-    return found
-
-
-def with_package_version(text: str, version: str) -> str:
-    """A recipe's text with another version of the package itself. Raises PinError where that goes backwards."""
-    found = package_version(text)
-    if not _PLAIN.match(version):
-        raise PinError(f"{version!r} is no version of a release: expected X.Y.Z")
-    try:
-        backwards = Version(version) < Version(found["version"])
-    except ValueError as error:
-        raise PinError(
-            f"{version[:80]} cannot be compared with {found['version'][:80]}, which the recipe has"
-        ) from error
-    if backwards:
-        raise PinError(f"{version} comes before {found['version']}, which the recipe has")
-    start, end = found.span("version")
-    return text[:start] + version + text[end:]

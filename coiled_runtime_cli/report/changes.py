@@ -32,13 +32,10 @@ if TYPE_CHECKING:
 #: False discovery rate of what is shown, packages that are named beside a change, and findings that are listed as alike.
 FALSE_DISCOVERIES, _MOVED, _ALIKE = 0.05, 12, 20
 
-#: Packages that are named first: what is measured, then what it stands on.
-_FIRST = ("dask", "distributed", "dask-expr", "numpy", "pandas", "pyarrow")
-
 _DAY = 86_400_000
 
-#: How far (ms) from its true place noise may move a change to either side: a run or two of a nightly history.
-_BLUR = 3 * _DAY // 2
+#: How far from its true place a change may seem to be, in milliseconds.
+_BLUR = detect.BLUR * 1_000
 
 #: Of findings with one cause the one that people ask about is shown: time, then memory, then what explains them.
 _ASKED = {"duration": 0, "peak_memory": 1, "average_memory": 1}
@@ -289,7 +286,7 @@ class Changes:
         if self._pythons[before] != self._pythons[after]:
             moved.append(MovedView(name="python", before=self._pythons[before], after=self._pythons[after]))
         changes = forge.package_changes(self._packages[before], self._packages[after])
-        rank = {name: place for place, name in enumerate(_FIRST)}
+        rank = {name: place for place, name in enumerate(forge.NAMED_FIRST)}
         moved += [
             MovedView(
                 name=each.name,
