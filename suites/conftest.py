@@ -70,9 +70,6 @@ def mean_of_values(request):
     return {"uncompressible": 0.5, "compressible": 0.25}[request.node.callspec.params["new_array"]]
 
 
-# Measuring what runs in this process
-
-
 @pytest.fixture
 def measured(benchmark_time, test_run_benchmark):
     """``with measured():`` stores the time of the block, and the memory of this process and of those that it started."""

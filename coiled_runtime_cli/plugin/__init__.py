@@ -8,8 +8,14 @@ from __future__ import annotations
 
 import pytest
 
-#: Its fixtures, by the module's name: pytest registers what it finds there.
-pytest_plugins = ["coiled_runtime_cli.plugin.fixtures"]
+#: Its fixtures, by the modules' names: pytest registers what it finds there.
+pytest_plugins = [
+    "coiled_runtime_cli.plugin.fixtures.recording",
+    "coiled_runtime_cli.plugin.fixtures.measuring",
+    "coiled_runtime_cli.plugin.fixtures.artifacts",
+    "coiled_runtime_cli.plugin.fixtures.clusters",
+    "coiled_runtime_cli.plugin.fixtures.workload",
+]
 
 MARKERS = (
     'formerly(*ids): earlier ids of this benchmark; a bare name means the same file: formerly("test_old[1]")',

@@ -33,9 +33,18 @@ def send_by_value() -> None:
     import cloudpickle
 
     from coiled_runtime_cli.plugin import identity
-    from coiled_runtime_cli.plugin.instruments import memory, profile, scheduler, tasks
+    from coiled_runtime_cli.plugin.instruments import (
+        memory,
+        memray_profile,
+        performance_report,
+        profiler,
+        py_spy_profile,
+        scheduler,
+        tasks,
+    )
 
-    for module in (identity, memory, profile, scheduler, tasks):
+    instruments = (memory, memray_profile, performance_report, profiler, py_spy_profile, scheduler, tasks)
+    for module in (identity, *instruments):
         cloudpickle.register_pickle_by_value(module)
 
 

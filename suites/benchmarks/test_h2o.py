@@ -249,9 +249,6 @@ def test_q10(asked, small_client):
         assert found[name] == pytest.approx(expected[name].sum())
 
 
-# Joins
-
-
 @pytest.fixture(scope="module", params=["parquet", "csv"])
 def sides(request, dd, dataset):
     """``sides(name)``: a table of Dask, and in pandas."""

@@ -57,9 +57,6 @@ def column(data, *names):
     return pd.concat(frames, ignore_index=True)
 
 
-# Reading what others wrote
-
-
 @pytest.fixture(scope="module")
 def genomes(dd, dataset):
     """Spark's files; expected: reading depth of each sample's first variant."""
@@ -107,9 +104,6 @@ def test_read_hive_partitioned_data(dd, quarters, small_client):
     result = ddf.groupby(["year", "quarter"], observed=True).first().compute()
     found = {(int(year), int(quarter)): quadkey for (year, quarter), quadkey in result["quadkey"].items()}
     assert found == quarters.expected
-
-
-# Writing
 
 
 def wide_frame(hours, frequency):
@@ -160,9 +154,6 @@ def test_write_wide_data(wide, scratch_url, record_metric, small_client, stop_me
     for name in WIDE_SAMPLE:
         assert list(found[name]) == list(first[name])
     record_metric("bytes_written", sum(sizes.values()), unit="B", better="lower")
-
-
-# One large file
 
 
 @pytest.fixture(scope="module")
@@ -280,9 +271,6 @@ def test_download_throughput(dd, single, kind, scale, record_metric, small_clien
     record_metric("throughput", size * rounds / seconds, unit="B/s", better="higher")
     raw = kind in ("fsspec", "s3fs", "boto3")
     assert set(answers) == {(size, None, None) if raw else (None, single.rows, tests)}
-
-
-# What need not be read
 
 
 @pytest.fixture(scope="module")

@@ -111,9 +111,6 @@ def test_preprocess(dd, trips, features, scratch_url, small_client, stop_measuri
         assert set(frame["boroughs"].cat.categories) == set(pairs)
 
 
-# Searching for parameters
-
-
 @pytest.fixture
 def prepared(dd, features, scratch_url, small_client):
     """The features as Parquet, written before the clock runs; and the root mean square error of predicting the mean."""

@@ -10,15 +10,12 @@ import pytest
 
 
 @pytest.fixture
-def spec(_settings):
-    """The configured cluster, of one worker."""
-    from coiled_runtime_cli.clusters import ClusterSpec
-
-    configured = ClusterSpec.from_json(_settings.clusters[""])
-    if configured.kind == "address":
+def spec(cluster_spec):
+    """The chosen cluster, of one worker."""
+    if cluster_spec.kind == "address":
         pytest.skip("a scheduler that runs already cannot be started: crt bench --cluster local")
-    number = "scale" if configured.kind == "class" and "n_workers" not in configured.options else "n_workers"
-    return replace(configured, options={**configured.options, number: 1})
+    number = "scale" if cluster_spec.kind == "class" and "n_workers" not in cluster_spec.options else "n_workers"
+    return replace(cluster_spec, options={**cluster_spec.options, number: 1})
 
 
 @pytest.mark.formerly(

@@ -17,10 +17,10 @@ FOLDER = "CRT_STUB_FOLDER"
 
 
 @pytest.fixture
-def wheel(_settings, tmp_path, monkeypatch):
+def wheel(cluster_spec, tmp_path, monkeypatch):
     """A package that no index has. Where it is, only the environment variable FOLDER says: a private one has its token so."""
     pytest.importorskip("pip", reason="PipInstall needs pip: python -m ensurepip")
-    if any(each["kind"] != "local" for each in _settings.clusters.values()):
+    if cluster_spec.kind != "local":
         pytest.skip("the package to install is on this machine alone: crt bench --cluster local")
     information = f"{MODULE}-1.0.dist-info"
     content = {

@@ -55,13 +55,13 @@ def workshop(project, tmp_path, scale):
     """``ready(number)`` makes a commit importable, as a bisection does; and the commits."""
     pytest.importorskip("numpy")
     from coiled_runtime_cli import git
-    from coiled_runtime_cli.bisect.candidates import Clone, commits, commits_of
+    from coiled_runtime_cli.bisect.commits import Clone, between, commits_of
     from coiled_runtime_cli.bisect.projects import mirror, read_project
     from coiled_runtime_cli.bisect.workshop import Part, Workshop
 
     folder, names = project(128, 64)
     clone = git.Repository(folder)
-    line = commits([Clone("measured", clone)], names[0], names[-1])
+    line = between([Clone("measured", clone)], names[0], names[-1])
     cache = tmp_path / "cache"
     source = mirror(clone, cache)
     part = Part("measured", source, read_project(source, line[-1].name, python=None, cache=cache))

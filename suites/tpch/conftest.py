@@ -72,9 +72,6 @@ def tables(dataset, scale):
     return Tables(scale.tpch_factor(), dataset("tpch"))
 
 
-# Queries
-
-
 def load(name):
     """A module of ``queries/``: test files cannot import each other."""
     spec = importlib.util.spec_from_file_location(f"crt_tpch_{name}", HERE / "queries" / f"{name}.py")
@@ -171,9 +168,6 @@ def query(request):
     """The number of the query that this test is about."""
     named = request.node.originalname.rpartition("_")[2]
     return int(named) if named.isdigit() else int(request.node.callspec.params["number"])
-
-
-# Answers
 
 
 @pytest.fixture
