@@ -7,7 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from coiled_runtime_cli import ab, environments, suites
+from coiled_runtime_cli import environments, suites
+from coiled_runtime_cli.ab.environments import make_environments
+from coiled_runtime_cli.ab.proof import proved
+from coiled_runtime_cli.ab.record import Record
 from coiled_runtime_cli.core.experiment import Arm, Experiment
 from coiled_runtime_cli.errors import RemoteError, ToolError, UsageError
 
@@ -69,18 +72,18 @@ def test_a_commit_is_installed_and_proved(tmp_path):
     assert found == (f"{requirement}@{commit}",)
     python = environments.build(found, python=None, cache=tmp_path / "cache")
     arm = Arm(name="x", packages=(requirement,))
-    assert ab._proved(arm, python, [requirement], found)[1] == {"small-thing": f"1.0 ({commit[:9]})"}
+    assert proved(arm, python, [requirement], found)[1] == {"small-thing": f"1.0 ({commit[:9]})"}
     other = f"{requirement}@{'0' * 40}"
     with pytest.raises(ToolError, match="and 0000000"):
-        ab._proved(arm, python, [requirement], [other])
+        proved(arm, python, [requirement], [other])
 
 
 def test_an_arm_that_did_not_get_what_it_asked_for_is_an_error():
     arm = Arm(name="older")
     with pytest.raises(ToolError, match=r"older has pytest .* and pytest==1\.0 was asked for"):
-        ab._proved(arm, Path(sys.executable), ["pytest==1.0"], [])
+        proved(arm, Path(sys.executable), ["pytest==1.0"], [])
     with pytest.raises(ToolError, match="has no no-such-thing"):
-        ab._proved(arm, Path(sys.executable), ["no-such-thing"], [])
+        proved(arm, Path(sys.executable), ["no-such-thing"], [])
 
 
 def test_what_is_asked_for_elsewhere_need_not_be_there():
@@ -91,10 +94,10 @@ def test_what_is_asked_for_elsewhere_need_not_be_there():
         "pytest==1.0; sys_platform == 'nowhere'",
         f"pluggy; python_full_version == '{'.'.join(map(str, sys.version_info[:3]))}'",
     ]
-    there = ab._proved(arm, Path(sys.executable), wanted, [])[1]
+    there = proved(arm, Path(sys.executable), wanted, [])[1]
     assert there == {name: version(name) for name in ("pytest", "pluggy")}
     with pytest.raises(ToolError, match="has no no-such-thing"):
-        ab._proved(arm, Path(sys.executable), ["no-such-thing; python_version >= '3'"], [])
+        proved(arm, Path(sys.executable), ["no-such-thing; python_version >= '3'"], [])
 
 
 def test_the_interpreter_of_an_arm_is_found_from_its_folder(locked, tmp_path, monkeypatch):
@@ -107,8 +110,8 @@ def test_the_interpreter_of_an_arm_is_found_from_its_folder(locked, tmp_path, mo
     plain = Arm(name="baseline")
     made_with = Arm(name="other", python="../env/bin/python", packages=("pluggy",))
     experiment = Experiment(arms=(plain, made_with))
-    record = ab.Record(arms, experiment)
-    made = ab.make_environments(experiment, arms, record, tmp_path / "cache", tell=lambda *_: None)
+    record = Record(arms, experiment)
+    made = make_environments(experiment, arms, record, tmp_path / "cache", tell=lambda *_: None)
     assert made["other"].versions == {"pluggy": version("pluggy")}
     assert made["other"].python.is_relative_to(tmp_path / "cache")
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from packaging.requirements import InvalidRequirement, Requirement
 
 from coiled_runtime_cli import environments
-from coiled_runtime_cli.bisect.candidates import commits_of
+from coiled_runtime_cli.bisect.commits import commits_of
 from coiled_runtime_cli.bisect.workshop import BuildError, Ready, Workshop
 from coiled_runtime_cli.errors import RemoteError, ToolError, UsageError
 

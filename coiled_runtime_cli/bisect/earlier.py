@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from coiled_runtime_cli.bisect.candidates import commits_of
+from coiled_runtime_cli.bisect.commits import commits_of
 from coiled_runtime_cli.bisect.plan import Plan
 from coiled_runtime_cli.bisect.probes import CommandProbe
 from coiled_runtime_cli.db import bisections, queries

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from coiled_runtime_cli import bench, clusters, environments, git, journal, session, suites
 from coiled_runtime_cli.bisect import benches, projects
-from coiled_runtime_cli.bisect.candidates import Clone, commits_of
+from coiled_runtime_cli.bisect.commits import Clone, commits_of
 from coiled_runtime_cli.bisect.plan import COMMITS, PACKAGES
 from coiled_runtime_cli.bisect.probes import COMMAND_METRICS, CommandProbe, Rules, TestProbe
 from coiled_runtime_cli.bisect.record import short

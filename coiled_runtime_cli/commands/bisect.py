@@ -254,7 +254,7 @@ def _end(plan: Plan, found: Record, settings: Config, engine: Engine, shown: Sho
     from dataclasses import replace
 
     from coiled_runtime_cli import console
-    from coiled_runtime_cli.bisect import candidates, rig
+    from coiled_runtime_cli.bisect import commits, rig
     from coiled_runtime_cli.core.bisection_table import short_name
     from coiled_runtime_cli.core.quantity import counted
 
@@ -264,7 +264,7 @@ def _end(plan: Plan, found: Record, settings: Config, engine: Engine, shown: Sho
         ends = answered.candidates[place - 1].name, answered.candidates[place].name
         good, bad = reversed(ends) if plan.find_fix else ends
         inner = replace(plan, good=good, bad=bad, first_parent=False, starts=(), every=False)
-        line = candidates.commits(rig.clones_of(plan), *ends, first_parent=False)
+        line = commits.between(rig.clones_of(plan), *ends, first_parent=False)
         if len(line) > 2:
             console.note(
                 f"{short_name(answered.candidates[place])} merges {counted(len(line) - 2, 'commit')}: searching them"
@@ -282,7 +282,7 @@ def _run(plan: Plan, kept: Record, settings: Config, engine: Engine, shown: Show
     import sys
 
     from coiled_runtime_cli import console
-    from coiled_runtime_cli.bisect import candidates, rig
+    from coiled_runtime_cli.bisect import commits, rig
     from coiled_runtime_cli.bisect import earlier as known
     from coiled_runtime_cli.bisect import run as running
     from coiled_runtime_cli.bisect.record import short
@@ -297,7 +297,7 @@ def _run(plan: Plan, kept: Record, settings: Config, engine: Engine, shown: Show
                 console.note(f"{known.reuse(kept, engine)} earlier runs are taken over")
             prior = None
             if plan.kind == "commits":
-                prior = candidates.weights(
+                prior = commits.weights(
                     rig.clones_of(plan),
                     kept.bisection.candidates,
                     paths=plan.paths,

@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from coiled_runtime_cli import console, git, session
-from coiled_runtime_cli.bisect import candidates as lines
-from coiled_runtime_cli.bisect import rig
+from coiled_runtime_cli.bisect import commits, packages, releases, rig
 from coiled_runtime_cli.bisect.plan import COMMITS, PACKAGES, RELEASES, Plan
 from coiled_runtime_cli.core.quantity import counted
 from coiled_runtime_cli.errors import UsageError
@@ -96,7 +95,7 @@ def plan(asked: Asked, settings: Config) -> tuple[Plan, tuple[Candidate, ...]]:
     if made.kind == COMMITS and not made.good:
         if made.find_fix:
             raise UsageError("--find-fix needs both ends: --bad, the older one, and --good")
-        found, starts = lines.walk_back(rig.clones_of(made), made.bad, first_parent=made.first_parent)
+        found, starts = commits.walk_back(rig.clones_of(made), made.bad, first_parent=made.first_parent)
         console.note(f"no good end was named: {counted(len(starts), 'tag')} may be tried, the newest first")
         return replace(made, starts=starts), found
     return made, _candidates(made)
@@ -106,7 +105,7 @@ def plan_of_one(asked: Asked, settings: Config) -> tuple[Plan, Candidate]:
     """A plan whose only candidate is the commit that is checked out. Raises CrtErrors."""
     made = _plan(asked, settings)
     clone = rig.clones_of(made)[0]
-    return made, lines.candidate(clone, clone.repository.commit("HEAD"))
+    return made, commits.candidate(clone, clone.repository.commit("HEAD"))
 
 
 def _plan(asked: Asked, settings: Config) -> Plan:
@@ -227,15 +226,15 @@ def _candidates(made: Plan) -> tuple[Candidate, ...]:
     ends = (made.bad, made.good) if made.find_fix else (made.good, made.bad)
     if made.kind == RELEASES:
         assert made.package is not None
-        return lines.releases(made.package, *ends, python=_minor(made.python))
+        return releases.between(made.package, *ends, python=_minor(made.python))
     if made.kind == PACKAGES:
-        return lines.packages(*(_requirements(end) for end in ends), first=made.ends[0])
+        return packages.between(*(_requirements(end) for end in ends), first=made.ends[0])
     clones = rig.clones_of(made)
     first = clones[0].repository
     checkout = git.checkout(first.folder)
     if checkout is not None and checkout.dirty:
         console.note(f"{first.folder} has changes that are not committed: commits are measured, without them")
-    found = lines.commits(clones, *ends, first_parent=made.first_parent)
+    found = commits.between(clones, *ends, first_parent=made.first_parent)
     console.note(f"{counted(len(found) - 1, 'candidate')} from {ends[0]} to {ends[1]}")
     return found
 

@@ -14,7 +14,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 import slowpoke
 
-from coiled_runtime_cli.bisect.candidates import told_versions
+from coiled_runtime_cli.bisect.releases import told_versions
 from coiled_runtime_cli.errors import UsageError
 
 

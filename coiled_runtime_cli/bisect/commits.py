@@ -1,38 +1,26 @@
-"""The line that a bisection searches: commits of one or several repositories, releases of a package, packages that moved."""
+"""The line of commits that a bisection searches: of one or several repositories, from good to bad, or back through tags."""
 
 from __future__ import annotations
 
-import re
-import sys
 from dataclasses import dataclass
 from datetime import datetime, time, timezone
 from typing import TYPE_CHECKING
 
-from packaging.utils import canonicalize_name
-from packaging.version import InvalidVersion, Version
-
-from coiled_runtime_cli import environments, process
 from coiled_runtime_cli.core import forge
 from coiled_runtime_cli.core.bisection import Candidate
-from coiled_runtime_cli.core.nearest import unknown
 from coiled_runtime_cli.core.record import Package
-from coiled_runtime_cli.errors import RemoteError, ToolError, UsageError
+from coiled_runtime_cli.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from coiled_runtime_cli import git
 
 #: How much likelier a commit is that touched what the user points at; and one that touches nothing of the package.
 _POINTED_AT, _BESIDE = 10.0, 0.05
 
-#: Packages that are code of the field: what they stand on comes before them in a line of packages.
-CODE = ("dask", "distributed", "dask-expr", "coiled", "xarray", "zarr", "xgboost")
-
 #: How often the way back to a good tag is doubled.
 _STEPS_BACK = 6
-
-_EXACT = re.compile(r"^([A-Za-z0-9][\w.-]*)(?:\[[^\]]*\])?\s*(?:===?|@)\s*(\S+)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,9 +29,6 @@ class Clone:
 
     name: str
     repository: git.Repository
-
-
-# --- commits
 
 
 def resolve(repository: git.Repository, ref: str) -> str:
@@ -71,7 +56,7 @@ def _date(text: str) -> float | None:
     return (moment if moment.tzinfo is not None else moment.replace(tzinfo=timezone.utc)).timestamp()
 
 
-def commits(clones: Sequence[Clone], good: str, bad: str, *, first_parent: bool = True) -> tuple[Candidate, ...]:
+def between(clones: Sequence[Clone], good: str, bad: str, *, first_parent: bool = True) -> tuple[Candidate, ...]:
     """The commits of the first clone from good to bad; with others, the commits of all of them in the order of time.
 
     Each candidate then has every repository at its last commit of that time. Raises UsageError.
@@ -145,7 +130,7 @@ def walk_back(
     chosen = [tags[2**step - 1] for step in range(_STEPS_BACK) if 2**step <= len(tags)]
     if not chosen:
         raise UsageError("--good is missing, and there is no tag to go back to", hint="--good takes a date as well")
-    found = commits(clones, chosen[-1], bad, first_parent=first_parent)
+    found = between(clones, chosen[-1], bad, first_parent=first_parent)
     place = {each.name: number for number, each in enumerate(found)}
     starts = [place.get(clones[0].repository.resolve(each)) for each in chosen]
     return found, tuple(each for each in starts if each is not None)
@@ -174,134 +159,4 @@ def weights(
             if each.repository == clone.name:
                 found[place] *= _POINTED_AT if each.name in pointed else 1.0
                 found[place] *= 1.0 if each.name in inside else _BESIDE
-    return found
-
-
-# --- releases
-
-
-def releases(package: str, good: str, bad: str, *, python: str | None) -> tuple[Candidate, ...]:
-    """The releases of a package from good to bad, as the index has them for a Python. Raises UsageError, RemoteError."""
-    name = canonicalize_name(package)
-    try:
-        start, end = Version(good), Version(bad)
-    except InvalidVersion as error:
-        raise UsageError(f"{error}: with --package, --good and --bad are versions of {name}") from error
-    if start == end:
-        raise UsageError(f"{good} and {bad} are one version", hint="name two")
-    if start > end:
-        raise UsageError(
-            f"{bad} comes before {good}", hint=f"--good {bad} --bad {good}, or --find-fix for what mended it"
-        )
-    early = start.is_prerelease or end.is_prerelease
-    known = index_versions(name, python=python, early=early)
-    for each in (start, end):
-        if each not in known:
-            raise UsageError(
-                unknown(f"version of {name}", str(each), [str(one) for one in sorted(known, reverse=True)])
-            )
-    return tuple(
-        Candidate(
-            name=str(each),
-            subject=f"{name} {each}",
-            url=f"https://pypi.org/project/{name}/{each}/",
-            repository=name,
-            requirements=(f"{name}=={each}",),
-        )
-        for each in sorted(known)
-        if start <= each <= end
-    )
-
-
-# --- packages
-
-
-def packages(older: Sequence[str], newer: Sequence[str], *, first: str = "good") -> tuple[Candidate, ...]:
-    """The packages that moved between two environments (requirements, exact), each on top of those before it.
-
-    ``first`` is what the older one is called. What the field's own code stands on comes before that: whether the change came
-    with the one or the other is decided first. Raises UsageError where nothing moved, or a requirement is not exact.
-    """
-    before, after = _exact(older), _exact(newer)
-    moved = [name for name in sorted({*before, *after}) if before.get(name) != after.get(name)]
-    if not moved:
-        raise UsageError("the two environments have the same packages", hint="name two that differ")
-    moved.sort(key=lambda name: (name in CODE, name))
-    now = dict(before)
-    found = [Candidate(name=first, subject=f"the {first} environment", requirements=tuple(now.values()))]
-    for name in moved:
-        if name in after:
-            now[name] = after[name]
-        else:
-            now.pop(name)
-        found.append(
-            Candidate(
-                name=name,
-                subject=f"{name} {_version(before.get(name))} -> {_version(after.get(name))}",
-                repository=name,
-                url=f"https://pypi.org/project/{name}/",
-                requirements=tuple(now[each] for each in sorted(now)),
-            )
-        )
-    return tuple(found)
-
-
-def border(candidates: Sequence[Candidate]) -> int | None:
-    """The last candidate before the code of the field begins to move; None where there is none of either."""
-    place = next((number for number, each in enumerate(candidates) if each.name in CODE), len(candidates))
-    return place - 1 if 1 < place < len(candidates) else None
-
-
-def _exact(lines: Iterable[str]) -> dict[str, str]:
-    found = {}
-    for line in lines:
-        text = line.partition(" #")[0].strip()
-        if not text or text.startswith("#"):
-            continue
-        match = _EXACT.match(text)
-        if match is None:
-            raise UsageError(
-                f"{text!r} is no exact requirement", hint="pip freeze > env.txt writes what an environment has"
-            )
-        found[environments.normal(match[1])] = text
-    return found
-
-
-def _version(requirement: str | None) -> str:
-    if requirement is None:
-        return "not there"
-    match = _EXACT.match(requirement)
-    if match is None:
-        return requirement
-    # of an address what says the version: the name of a wheel, or a commit
-    wheel = re.search(r"/[\w.]+-([\w.+!]+)-[^/]*\.whl", match[2])
-    return wheel[1] if wheel is not None else match[2].rpartition("@")[2][:40]
-
-
-def index_versions(name: str, *, python: str | None, early: bool) -> set[Version]:
-    """What `pip index versions` says for a Python (as 3.11; None: this one). Raises UsageError, RemoteError, ToolError."""
-    command = [sys.executable, "-m", "pip", "index", "versions", name]
-    command += [*(["--pre"] if early else []), *(["--python-version", python] if python else [])]
-    done = process.run(command, timeout=300)
-    if done.returncode != 0:
-        text = done.stderr.strip()
-        if "No matching distribution" in text:
-            raise UsageError(f"the index has no package {name}", hint="nothing of that name fits this Python, either")
-        if "No module named pip" in text:
-            raise ToolError("pip, which lists releases, is not installed", hint="python -m ensurepip")
-        raise (RemoteError if "onnection" in text else ToolError)(
-            f"the releases of {name} are not known: {text[-500:]}"
-        )
-    return told_versions(done.stdout)
-
-
-def told_versions(text: str) -> set[Version]:
-    """Those that `pip index versions` wrote, without what is none: pip before 24.1 also tells files of the distant past."""
-    line = next((each for each in text.splitlines() if each.startswith("Available versions:")), "")
-    found = set()
-    for each in line.partition(":")[2].split(","):
-        try:
-            found.add(Version(each.strip()))
-        except InvalidVersion:
-            continue
     return found
