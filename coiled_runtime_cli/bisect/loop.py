@@ -58,12 +58,14 @@ def bisect(
     tell: Callable[[Step], None],
     stop: threading.Event | None = None,
     prefetch: Callable[[Sequence[int]], None] | None = None,
+    ends: tuple[str, str] = ("good", "bad"),
 ) -> Answer:
     """Measure what the search asks for until it answers. ``tell`` hears of every run, in the calling thread.
 
     No ask begins that would end after ``deadline`` (of time.monotonic) if it takes as long as the longest before it.
     Raises ToolError where an end cannot be measured, or nothing can any more; what was told stays told. A KeyboardInterrupt
-    sets ``stop``, which a measurement has to heed. ``prefetch`` is told which candidates may be asked for soon.
+    sets ``stop``, which a measurement has to heed. ``prefetch`` is told which candidates may be asked for soon. ``ends`` are what
+    the older and the newer end are called.
     """
     stop = stop or threading.Event()
     longest = 0.0
@@ -82,7 +84,7 @@ def bisect(
                 continue
             last = probes[-1]
             if ask.candidate in {0, search.last}:
-                raise ToolError(_about_an_end(ask, last))
+                raise ToolError(_about_an_end(ends[ask.candidate > 0], last))
             search.tell_broken(ask.candidate)
             erring = [*erring, last] if last.outcome == "error" else []
             if len(erring) >= _IN_A_ROW:
@@ -94,8 +96,7 @@ def bisect(
     return asks
 
 
-def _about_an_end(ask: Ask, probe: Probe) -> str:
-    end = "the good end" if ask.candidate == 0 else "the bad end"
+def _about_an_end(end: str, probe: Probe) -> str:
     what = {
         "unbuildable": "cannot be built",
         "failed": "fails",
@@ -103,7 +104,7 @@ def _about_an_end(ask: Ask, probe: Probe) -> str:
         "error": "could not be measured",
     }[probe.outcome]
     where = f"\nits output is in {probe.log}" if probe.log else ""
-    return f"{end} {what}: {probe.message or 'no reason is known'}{where}"
+    return f"the {end} end {what}: {probe.message or 'no reason is known'}{where}"
 
 
 def _measured(

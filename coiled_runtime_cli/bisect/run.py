@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from coiled_runtime_cli.bisect import loop
-from coiled_runtime_cli.bisect.candidates import border
+from coiled_runtime_cli.bisect.packages import border
 from coiled_runtime_cli.bisect.plan import PACKAGES
 from coiled_runtime_cli.core.search import MOST, Search
 
@@ -125,6 +125,7 @@ def _search(
         tell=follow,
         stop=rig.stop,
         prefetch=None if ahead is None else lambda soon: ahead([first + each for each in soon]),
+        ends=plan.ends,
     )
     _note(record, rig, search, first)
     return record.conclude(first, last, answer)

@@ -204,6 +204,8 @@ def test_what_hangs_is_ended_after_the_configured_time_and_has_no_value(crt):
     assert "the bad end takes too long: took longer than 2 s" in errors
     _, errors = bisect(crt, repository, "--good", "HEAD~1", metric="duration", code=3)
     assert "the good end takes too long: took longer than 2 s" in errors
+    _, errors = bisect(crt, repository, "--find-fix", good="v1", bad="HEAD~1", metric="duration", code=3)
+    assert "the bad end takes too long: took longer than 2 s" in errors
 
 
 @pytest.mark.slow

@@ -65,6 +65,11 @@ def test_an_end_that_cannot_be_measured_ends_it_with_the_reason(end, name):
         run(Line(20, {end: "unbuildable"}))
 
 
+def test_the_ends_of_a_search_for_a_fix_are_called_as_they_were_given():
+    with pytest.raises(ToolError, match="the bad end takes too long"):
+        run(Line(20, {0: "timeout"}), ends=("bad", "good"))
+
+
 def test_errors_everywhere_are_no_accident():
     with pytest.raises(ToolError, match="3 candidates in a row"):
         run(Line(20, dict.fromkeys(range(1, 32), "error")))
@@ -139,9 +144,6 @@ def test_which_builds_may_be_next_is_told_before_each_step():
     assert told[0] == []
     assert all(0 < each < 64 for soon in told for each in soon)
     assert any(len(soon) == 3 for soon in told)
-
-
-# --- the table, simulated
 
 
 def trials(name, count, seed=77):
