@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from coiled_runtime_cli.commands.detect_accept import accept
 from coiled_runtime_cli.commands.detect_issues import issues
 from coiled_runtime_cli.commands.options import (
     Databases,
@@ -22,10 +23,8 @@ from coiled_runtime_cli.commands.options import (
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from coiled_runtime_cli.confirm import Suspect
-    from coiled_runtime_cli.core.findings import Detected, Finding, Known, Searched
+    from coiled_runtime_cli.core.findings import Detected, Finding, Known
     from coiled_runtime_cli.core.history import History
-    from coiled_runtime_cli.histories import Opened
 
 app = typer.Typer(invoke_without_command=True)
 
@@ -34,12 +33,6 @@ _CAUSES = 10
 
 #: GitHub shows ten annotations of each level of a step.
 _ANNOTATIONS = 10
-
-#: Runs of the level before a suspicion that repeats are held against, where nothing better can be had.
-_LEVEL = 20
-
-#: Series that a score card is made of: more say no more.
-_SCORED = 200
 
 
 @app.callback(epilog="crt detect accept ID --reason TEXT says that a change is as it should be.")
@@ -93,6 +86,8 @@ def detect(
     if ctx.invoked_subcommand is not None:
         return
     from coiled_runtime_cli import histories
+    from coiled_runtime_cli.commands.detect_confirm import measure_again
+    from coiled_runtime_cli.commands.detect_score import show_score
     from coiled_runtime_cli.core.findings import find, search
     from coiled_runtime_cli.core.findings_table import is_open, is_suspect
     from coiled_runtime_cli.db import findings as kept
@@ -110,7 +105,7 @@ def detect(
             chosen = metrics if metric else [each for each in metrics if each.key == "duration"]
             series, short = search(history, chosen, min_effect=effect, experiments=bool(label))
             _refuse_nothing(history, len(series), short)
-            _score(series, history, replayed, alarms, effect, format_)
+            show_score(series, history, replayed, alarms, effect, format_)
             return
         known = kept.known_findings(engine)
 
@@ -128,7 +123,7 @@ def detect(
 
         found = searched(known)
         _refuse_nothing(history, found.searched, found.short)
-        if confirm and _confirm(opened, [each for each in found.findings if is_suspect(each)], limit):
+        if confirm and measure_again(opened, [each for each in found.findings if is_suspect(each)], limit):
             found = searched(kept.known_findings(engine))
         kept.remember(engine, [each for each in found.findings if each.state not in {"suspect", "noise"}])
     shown = [each for each in found.findings if all_ or is_open(each) or (each.state == "new")]
@@ -143,42 +138,7 @@ def detect(
         raise typer.Exit(1)
 
 
-def _hint_at_suspects(count: int) -> None:
-    from coiled_runtime_cli import console
-    from coiled_runtime_cli.core.quantity import counted
-
-    console.note(f"{counted(count, 'suspect')} beside: off in the newest runs, and too few of them to tell from chance")
-    console.hint("--confirm measures them again now; --all shows them")
-
-
-@app.command()
-def accept(
-    ids: Annotated[list[str], typer.Argument(metavar="ID...", help="Findings, by the ids that crt detect shows.")],
-    *,
-    reason: Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why it is as it should be.")],
-    db: Annotated[
-        str | None, typer.Option("--db", metavar="PATH|URL", help="The database. Default: benchmark.db.")
-    ] = None,
-) -> None:
-    """Accept changes: the level after them is the baseline from now on.
-
-    crt detect accept 3f2a9c1b7d10 --reason "checks its answer now"
-    """
-    from coiled_runtime_cli import config, console, session
-    from coiled_runtime_cli.core.quantity import counted
-    from coiled_runtime_cli.db import findings as kept
-    from coiled_runtime_cli.errors import UsageError
-
-    if not reason.strip():
-        raise UsageError("--reason is empty", hint="say why the change is as it should be: others will ask")
-    engine = session.open_existing(config.load({"db": db}))
-    try:
-        kept.accept(engine, ids, reason.strip())
-    finally:
-        engine.dispose()
-    console.note(f"{counted(len(ids), 'finding')} accepted")
-
-
+app.command()(accept)
 app.command()(issues)
 
 
@@ -233,140 +193,9 @@ def _show(found: Detected, shown: Sequence[Finding], format_: str, *, reported: 
         console.hint(f"--format json says what moved in the {len(causes) - _CAUSES:,} other causes")
 
 
-# --- fresh runs
-
-
-def _confirm(opened: Opened, suspects: Sequence[Finding], limit: float | None) -> bool:
-    """Measure the suspects again, keep what they turn out to be, and say so; False if there was none."""
-    import sys
-
-    from coiled_runtime_cli import confirm, console, session
-    from coiled_runtime_cli.core.quantity import counted, ratio_text
-    from coiled_runtime_cli.db import findings as kept
-
-    here = f"{sys.version_info.major}.{sys.version_info.minor}"
-    chosen = [each for each in suspects if each.key.python in {None, here}]
-    if len(chosen) < len(suspects):
-        rest = len(suspects) - len(chosen)
-        console.note(f"{counted(rest, 'suspect')} of another Python: run crt with that one to decide them")
-    if not chosen:
-        console.note("no suspect to be measured again")
-        return False
-    host = session.read_host().fingerprint
-    with console.progress(None, "confirm") as bar:
-        decided = confirm.decide(
-            _suspects(opened, chosen, host),
-            opened.settings,
-            opened.engines[0],
-            max_time=limit,
-            command=("crt", *sys.argv[1:]),
-            tell=lambda text: bar.update(0, text=text),
-        )
-    for each in decided:
-        compared, word = each.confirmation.compared, each.confirmation.word or "inconclusive"
-        assert compared.ratio is not None
-        told = ratio_text(compared.ratio)
-        if compared.low is not None and compared.high is not None:
-            told += f" ({ratio_text(compared.low)} to {ratio_text(compared.high)})"
-            if word != "inconclusive":
-                kept.conclude(opened.engines[0], each.finding, word, (compared.ratio, compared.low, compared.high))
-        way = "interleaved with the last good environment" if each.interleaved else "against what was measured then"
-        name = each.finding.key.benchmark.partition("::")[2] or each.finding.key.benchmark
-        console.note(
-            f"{name} {each.finding.metric.key}: {word}: {told}, suspected {ratio_text(each.finding.ratio)}; "
-            f"{compared.n[1]} runs, {way}"
-        )
-    if len(decided) < len(chosen):
-        console.warning(f"{counted(len(chosen) - len(decided), 'suspect')} could not be measured again")
-    return bool(decided)
-
-
-def _suspects(opened: Opened, findings: Sequence[Finding], host: str) -> list[Suspect]:
-    """What is known of the last good run of each, and the runs of the level that it ended."""
-    import numpy as np
-
-    from coiled_runtime_cli.confirm import Suspect
-    from coiled_runtime_cli.core.grouping import rows_by_series, series_of
-    from coiled_runtime_cli.core.record import OUTCOMES
-
-    history = opened.history
-    runs = history.runs
-    row_of = {bytes(each): place for place, each in enumerate(runs.uuid.tolist())}
-    keys, of = series_of(history)
-    number_of = {key: number for number, key in enumerate(keys)}
-    passed = rows_by_series(of, np.flatnonzero((runs.outcome == OUTCOMES.index("passed")) & ~runs.profiled))
-    found = []
-    for each in findings:
-        row = row_of[bytes.fromhex(each.last_good.uuid.replace("-", ""))]
-        rows = passed[number_of[each.key]]
-        values = runs.values[each.metric.key][rows[rows <= row]]
-        level = values[np.isfinite(values) & (values > 0)][-_LEVEL:]
-        environment = history.environments[runs.environment[row]] if runs.environment[row] >= 0 else None
-        found.append(
-            Suspect(
-                finding=each,
-                packages=environment.packages if environment is not None else None,
-                python=environment.python if environment is not None else None,
-                level=tuple(level.tolist()),
-                here=each.key.host in {None, host},
-            )
-        )
-    return found
-
-
-# --- the score card
-
-
-def _score(
-    series: Sequence[Searched], history: History, replayed: int, alarms: float, effect: float, format_: str
-) -> None:
+def _hint_at_suspects(count: int) -> None:
     from coiled_runtime_cli import console
-    from coiled_runtime_cli.core.changepoint import FEWEST
-    from coiled_runtime_cli.core.findings_table import score_document, score_table
-    from coiled_runtime_cli.core.replay import chosen_threshold, score_card
-    from coiled_runtime_cli.errors import InconclusiveError
+    from coiled_runtime_cli.core.quantity import counted
 
-    long = [each for each in series if len(each.values) >= 4 * FEWEST]
-    if not long:
-        raise InconclusiveError(
-            f"no series has {4 * FEWEST} runs: too few to learn their noise from", hint="measure more, or crt sync pull"
-        )
-    step = max(1, -(-len(long) // _SCORED))
-    chosen = long[::step]
-    with console.progress(None, "replaying") as bar:
-        card = score_card(
-            [each.values for each in chosen],
-            [each.changes for each in chosen],
-            replayed=replayed,
-            runs_a_week=_runs_a_week(chosen, history),
-            min_effect=effect,
-            tell=lambda done, total: bar.update(done, total=total),
-        )
-    best = chosen_threshold(card, alarms)
-    if format_ == "json":
-        console.show_json({"schema": 1, "score": score_document(card, best)})
-        return
-    console.show_table(score_table(card, best), format_)
-    console.note(
-        f"{card.series:,} series, {card.weeks:.0f} weeks of their own noise, shuffled: whatever is found there is false; "
-        "then with a step put in"
-    )
-    if best is None:
-        console.warning(
-            f"no threshold keeps {alarms:g} false alarms a week: these series are too many, or too unlike noise"
-        )
-    else:
-        console.hint(f"--threshold {best.p_value:.0e} keeps {alarms:g} false alarms a week")
-
-
-def _runs_a_week(series: Sequence[Searched], history: History) -> float:
-    """How often a series is measured: the median over series."""
-    from statistics import median
-
-    found = []
-    for each in series:
-        start = history.runs.start[each.rows]
-        weeks = (int(start[-1]) - int(start[0])) / 1e6 / 86_400 / 7
-        if weeks > 0:
-            found.append((len(each.rows) - 1) / weeks)
-    return median(found) if found else 7.0
+    console.note(f"{counted(count, 'suspect')} beside: off in the newest runs, and too few of them to tell from chance")
+    console.hint("--confirm measures them again now; --all shows them")

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from coiled_runtime_cli.config import GitHub
     from coiled_runtime_cli.core.findings import Detected, Finding, Known
     from coiled_runtime_cli.core.history import History
-    from coiled_runtime_cli.core.issues import Action, Tracked
+    from coiled_runtime_cli.core.issue_memory import Tracked
+    from coiled_runtime_cli.core.issues import Action
     from coiled_runtime_cli.github import Repository
 
 #: The label by which issues are found again.
@@ -61,8 +62,10 @@ def issues(
     crt detect issues --repo OWNER/NAME --site https://owner.github.io/name
     """  # noqa: D301 - a backspace tells click to keep the lines that follow
     from coiled_runtime_cli import config, console, histories, tracker
-    from coiled_runtime_cli.core import issues as decided
+    from coiled_runtime_cli.core import issue_memory
     from coiled_runtime_cli.core.findings import LEVELS, find
+    from coiled_runtime_cli.core.issue_text import Words
+    from coiled_runtime_cli.core.issues import plan
     from coiled_runtime_cli.db import findings as kept
 
     effect = share("--min-effect", min_effect)
@@ -77,16 +80,16 @@ def issues(
         found = find(
             opened.history,
             metrics,
-            known=decided.merged(stored, decided.known(there)),
+            known=issue_memory.merged(stored, issue_memory.known(there)),
             min_effect=effect,
             since=begun,
             experiments=bool(label),
         )
         _say_if_little(opened.history, found)
-        actions = decided.plan(
+        actions = plan(
             found.findings,
             there,
-            decided.Words(page=_pages(opened.history, site)),
+            Words(page=_pages(opened.history, site)),
             kinds=LEVELS if improvements else LEVELS[:1],
             partial=bool(since or suite or metric or label),
         )
@@ -168,7 +171,7 @@ def _limited(actions: Sequence[Action], limit: int) -> list[Action]:
 
 def _remember(engine: Engine, findings: Sequence[Finding], there: Sequence[Tracked], stored: Sequence[Known]) -> None:
     """What is told of is kept as crt detect keeps it, and what an issue that was closed as not planned accepts."""
-    from coiled_runtime_cli.core.issues import is_declined
+    from coiled_runtime_cli.core.issue_memory import is_declined
     from coiled_runtime_cli.db import findings as kept
 
     told = {one.id: issue for issue in there if is_declined(issue) for one in issue.memory.members}
@@ -181,7 +184,7 @@ def _remember(engine: Engine, findings: Sequence[Finding], there: Sequence[Track
 
 def _show(done: Sequence[Action], repository: str, dry_run: bool, format_: str) -> None:
     from coiled_runtime_cli import console
-    from coiled_runtime_cli.core import issues as decided
+    from coiled_runtime_cli.core.issues import document
     from coiled_runtime_cli.core.table import Column, Table
 
     counts = {what: sum(each.what == what for each in done) for what in ("opened", "updated", "reopened", "closed")}
@@ -192,7 +195,7 @@ def _show(done: Sequence[Action], repository: str, dry_run: bool, format_: str) 
                 "repository": repository,
                 "dry_run": dry_run,
                 **counts,
-                "issues": [dict(decided.document(each)) for each in done],
+                "issues": [dict(document(each)) for each in done],
             }
         )
         return

@@ -48,14 +48,15 @@ def bump(
 
     crt release bump 1.1.0
     """
-    from coiled_runtime_cli import console, release
+    from coiled_runtime_cli import console
     from coiled_runtime_cli.commands.build_job import chosen_recipe
+    from coiled_runtime_cli.release import files, versions
 
     file = chosen_recipe(recipe, write=not dry_run)
-    before, after = release.bumped(file, version)
+    before, after = versions.bumped(file, version)
     changed = before != version
     if changed and not dry_run:
-        release.write(file, after)
+        files.write(file, after)
     if format_ == "json":
         console.show_json(
             {
@@ -91,15 +92,16 @@ def tag(
     crt release tag --dry-run
     crt release tag --push
     """  # noqa: D301 - a backspace tells click to keep the lines that follow
-    from coiled_runtime_cli import console, git, release
+    from coiled_runtime_cli import console, git
     from coiled_runtime_cli.commands.build_job import chosen_recipe
+    from coiled_runtime_cli.release import changelog, files, tagging, versions
 
     file = chosen_recipe(recipe, write=True)
-    version = release.version_of(file)
-    log = release.changelog_of(file)
-    entry = release.changelog_entry(release.text_of(log), version) if log is not None else None
+    version = versions.of_recipe(file)
+    log = changelog.of_recipe(file)
+    entry = changelog.entry(files.text_of(log), version) if log is not None else None
     message = f"{version}\n\n{entry}" if entry else version
-    done = release.tag(git.Clone(file.absolute().parent), version, message, push=push, remote=remote, dry_run=dry_run)
+    done = tagging.tag(git.Clone(file.absolute().parent), version, message, push=push, remote=remote, dry_run=dry_run)
     if format_ == "json":
         console.show_json(
             {
@@ -148,9 +150,11 @@ def feedstock(
     import re
     import shlex
 
-    from coiled_runtime_cli import console, release
+    from coiled_runtime_cli import console
     from coiled_runtime_cli.commands.build_job import chosen_recipe
     from coiled_runtime_cli.errors import UsageError
+    from coiled_runtime_cli.release import versions
+    from coiled_runtime_cli.release.feedstock import feed
 
     if sha256 is not None and not re.fullmatch(r"[0-9a-fA-F]{64}", sha256):
         raise UsageError(f"--sha256 {sha256}: expected 64 hexadecimal digits", hint="sha256sum FILE says it")
@@ -158,10 +162,10 @@ def feedstock(
         raise UsageError("--sha256 and --source contradict each other", hint="give one of them")
     file = chosen_recipe(recipe)
     ours = _read(file)
-    done = release.feed(
+    done = feed(
         path,
         name=ours.name,
-        version=release.version_of(file),
+        version=versions.of_recipe(file),
         depends=ours.depends,
         source=source,
         sha256=sha256.lower() if sha256 is not None else None,

@@ -51,10 +51,11 @@ def check(
     \b
     crt release check --label upstream
     """  # noqa: D301 - a backspace tells click to keep the lines that follow
-    from coiled_runtime_cli import console, git, release
+    from coiled_runtime_cli import console, git
     from coiled_runtime_cli.commands.build import check_table
     from coiled_runtime_cli.commands.build_job import chosen_recipe, read_job
     from coiled_runtime_cli.core.verdict import FAILED, overall
+    from coiled_runtime_cli.release import changelog, readiness, versions
 
     job = read_job(
         chosen_recipe(recipe, write=True),
@@ -66,13 +67,13 @@ def check(
     )
     file, read = job.rendered.file, job.rendered.recipe
     assert read is not None
-    version = release.version_of(file)
+    version = versions.of_recipe(file)
     folder = file.absolute().parent
     clone = git.Clone(folder) if git.repository_root(folder) is not None else None
     checks = [
-        release.check_version(clone, version),
-        release.check_tree(clone),
-        release.check_changelog(release.changelog_of(file), version),
+        readiness.check_version(clone, version),
+        readiness.check_tree(clone),
+        readiness.check_changelog(changelog.of_recipe(file), version),
         *_solvable(read, job),
         *_measured(read, label, db),
     ]

@@ -198,9 +198,10 @@ def _edit(
     format_: str,
 ) -> None:
     """Write versions into the recipe, and say what changed; the same again changes nothing."""
-    from coiled_runtime_cli import console, release
+    from coiled_runtime_cli import console
     from coiled_runtime_cli.build.render import render
     from coiled_runtime_cli.core.table import Column, Table
+    from coiled_runtime_cli.release.files import write
 
     rendered = render(file, environ, settings=versions)  # refuses what is no pin, before anything is written
     assert rendered.recipe is not None
@@ -210,7 +211,7 @@ def _edit(
         if old != new
     ]
     if pairs and not dry_run:
-        release.write(file, rendered.source)
+        write(file, rendered.source)
     if format_ == "json":
         changed = [{"name": name, "before": old, "after": new} for name, old, new in pairs]
         console.show_json({"schema": 1, "recipe": str(file), "changed": changed, "dry_run": dry_run})

@@ -1,4 +1,4 @@
-"""`crt detect --confirm` and `--score`: real runs of what looks off, and the detector on a history's own noise."""
+"""`crt detect --confirm`: real runs of what looks off."""
 
 import json
 import sys
@@ -15,20 +15,23 @@ from coiled_runtime_cli.core.record import Package
 from coiled_runtime_cli.db.engine import open_database
 from coiled_runtime_cli.db.ingest import ingest
 
-#: A test that takes half as long again where toolz is installed, as it is here.
+#: A test that takes half as long again where toolz is installed, as it is here. Durations are what the tests say they are, within
+#: 1 %: on a busy machine real ones would leave open what is asked for here.
 SUITE = """
 import importlib.util
-import time
+import random
 
 
-def test_slow(benchmark_time):
-    with benchmark_time():
-        time.sleep(0.05 if importlib.util.find_spec("toolz") else 0.02)
+def say(run, seconds):
+    run.timed, run.duration = True, seconds * random.uniform(0.99, 1.01)
 
 
-def test_steady(benchmark_time):
-    with benchmark_time():
-        time.sleep(0.02)
+def test_slow(test_run_benchmark):
+    say(test_run_benchmark, 0.05 if importlib.util.find_spec("toolz") else 0.02)
+
+
+def test_steady(test_run_benchmark):
+    say(test_run_benchmark, 0.02)
 """
 
 #: What pytest needs, and nothing else.
@@ -159,38 +162,3 @@ def test_without_a_suspect_nothing_is_measured(suspicious):
     assert done.returncode == 0
     assert "no suspect" in done.stderr
     assert not (suspicious.folder / "crt-runs").exists()
-
-
-def test_a_score_card_says_how_far_to_trust_it(suspicious):
-    engine = open_database(str(suspicious.folder / "benchmark.db"))
-    for number in range(90):
-        ingest(engine, histories.session("local", number, {f"t{each}": 1.0 for each in range(6)}, version="1"))
-    engine.dispose()
-    done = suspicious.run("detect", "--score", "--replay", "30", "--format", "json")
-    assert done.returncode == 0, done.stderr
-    card = json.loads(done.stdout)["score"]
-    assert card["series"] == 6
-    assert card["weeks"] == pytest.approx(30 / 7, rel=0.05)
-    rows = {each["threshold"]: each for each in card["scores"]}
-    assert [each["false_alarms"] for each in card["scores"]] == sorted(
-        (each["false_alarms"] for each in card["scores"]), reverse=True
-    )
-    # noise of 1 %: a step of 10 % is found in every series as soon as it has held
-    steps = {each["step"]: each for each in rows[1e-7]["steps"]}
-    assert steps[0.1]["found"] == 1.0
-    assert 6 <= steps[0.1]["median_delay_runs"] <= 8
-    assert card["threshold"] is not None
-    table = suspicious.run("detect", "--score", "--replay", "30")
-    assert "false alarms a week" in table.stdout
-    assert "--threshold" in table.stderr
-
-
-def test_a_short_history_has_no_score(suspicious):
-    record(suspicious, BARE)
-    engine = open_database(str(suspicious.folder / "short.db"))
-    for number in range(10):
-        ingest(engine, histories.session("local", number, {"slow": 0.002}, version="1"))
-    engine.dispose()
-    done = suspicious.run("detect", "--score", "--db", "short.db")
-    assert done.returncode == 5
-    assert "too few to learn their noise" in done.stderr

@@ -38,6 +38,11 @@ NOISES = {
 }
 
 
+def stepped(random, *parts, noise=0.03):
+    """A series of levels: (runs, level)."""
+    return np.concatenate([level * np.exp(noise * random.standard_normal(runs)) for runs, level in parts])
+
+
 def labelled(seed, *, n=365):
     """A year of nightly runs: 0 to 3 steps of 5 to 100 %, noise of any kind, bursts, drift, changing variance, gaps."""
     random = np.random.default_rng(seed)

@@ -1,10 +1,15 @@
 import math
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats as reference
+
+sys.path.insert(0, str(Path(__file__).parent))
+from corpus import stepped
 
 from coiled_runtime_cli.core import changepoint
 from coiled_runtime_cli.core.changepoint import FEWEST, SHORTEST, find_changes, levels
@@ -16,14 +21,6 @@ def changes_of(values, **options):
 
 def places(values, **options):
     return [each.index for each in changes_of(values, **options)]
-
-
-def stepped(random, *parts, noise=0.03):
-    """A series of levels: (runs, level)."""
-    return np.concatenate([level * np.exp(noise * random.standard_normal(runs)) for runs, level in parts])
-
-
-# --- against slow and obvious versions
 
 
 def slow_partition(points, penalty, shortest):
@@ -99,9 +96,6 @@ def test_long_series_are_as_exact_as_short_ones(n):
     assert places(values) == list(where)
 
 
-# --- what a change says
-
-
 def test_a_change_has_its_levels_their_ratio_and_an_interval():
     values = stepped(np.random.default_rng(1), (50, 2.0), (50, 3.0))
     (found,) = changes_of(values)
@@ -161,9 +155,6 @@ def test_the_smallest_effect_counts_alike_up_and_down_for_one_or_for_each():
     assert [len(each) for each in find_changes([values, values], min_effect=[0.1, 0.03])] == [0, 1]
     with pytest.raises(ValueError, match="zip"):
         find_changes([values], min_effect=[0.1, 0.03])
-
-
-# --- series that are odd
 
 
 @pytest.mark.parametrize(
@@ -248,58 +239,6 @@ def test_any_numbers_can_be_searched(values):
         assert 0 < each.before < math.inf
         assert 0 <= each.p_value <= 1e-5
         assert max(each.ratio, 1 / each.ratio) >= 1.03
-
-
-# --- how often it is wrong
-
-
-def normal(random, n):
-    return 1 + 0.03 * random.standard_normal(n)
-
-
-def lognormal(random, n):
-    return random.lognormal(0, 0.05, n)
-
-
-def spikes(random, n):
-    return normal(random, n) * np.where(random.random(n) < 0.03, random.uniform(1.5, 3, n), 1)
-
-
-def bimodal(random, n):
-    return normal(random, n) * np.where(random.random(n) < 0.5, 1.08, 1)
-
-
-def autocorrelated(random, n):
-    found = random.standard_normal(n)
-    for place in range(1, n):
-        found[place] = 0.7 * found[place - 1] + math.sqrt(1 - 0.7**2) * found[place]
-    return np.exp(0.03 * found)
-
-
-@pytest.mark.parametrize("n", [30, 365])
-@pytest.mark.parametrize("noise", [normal, lognormal, spikes, bimodal, autocorrelated])
-def test_few_series_without_a_change_are_alarmed(noise, n):
-    random = np.random.default_rng(n)
-    alarmed = sum(map(bool, find_changes([noise(random, n) for _ in range(600)]))) / 600
-    # thirty runs do not tell how alike neighbours are
-    assert alarmed <= (0.05 if noise is autocorrelated and n == 30 else 0.02)
-
-
-@pytest.mark.parametrize(("before", "after"), [(20, 20), (60, 20), (345, 20), (200, 165)])
-@pytest.mark.parametrize("ratio", [1.1, 1 / 1.1])
-def test_steps_of_a_tenth_are_found_where_they_are(before, after, ratio):
-    random = np.random.default_rng(before)
-    found = find_changes([stepped(random, (before, 1.0), (after, ratio)) for _ in range(400)])
-    assert np.mean([any(abs(each.index - before) <= 2 for each in steps) for steps in found]) >= 0.95
-
-
-def test_large_steps_are_found_after_four_runs():
-    random = np.random.default_rng(8)
-    found = find_changes([stepped(random, (60, 1.0), (4, 1.3)) for _ in range(300)])
-    assert np.mean([any(abs(each.index - 60) <= 1 for each in steps) for steps in found]) >= 0.95
-
-
-# --- levels
 
 
 def test_levels_are_medians_between_changes():

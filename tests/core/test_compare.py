@@ -231,9 +231,6 @@ def test_more_failures_than_runs_are_refused():
         Attempts(runs=2, failed=3)
 
 
-# --- in blocks
-
-
 @given(st.lists(st.tuples(st.floats(0.1, 10), st.floats(0.1, 10)), min_size=2, max_size=30))
 def test_a_comparison_in_blocks_is_students_test_of_pairs(pairs):
     logs = np.log(np.array(pairs))

@@ -190,12 +190,13 @@ import cloudpickle
 from coiled_runtime_cli.plugin.ready_cluster import send_by_value
 send_by_value()
 from coiled_runtime_cli.plugin import identity
-from coiled_runtime_cli.plugin.instruments import memory, profile, scheduler, tasks
+from coiled_runtime_cli.plugin.instruments import memory, memray_profile, profiler, py_spy_profile, scheduler, tasks
 from distributed.protocol.pickle import dumps
 functions = [
     identity.identities, identity.import_all, identity.module_identity, memory.resident_set_size, scheduler.start_on_scheduler,
     scheduler.start_on_worker, scheduler.stop_on_scheduler, scheduler.stop_on_worker, tasks.start_tracking,
-    tasks.stop_tracking, profile.start_memray, profile.stop_memray, profile.start_py_spy, profile.stop_py_spy,
+    tasks.stop_tracking, memray_profile.start, memray_profile.stop, py_spy_profile.start, py_spy_profile.stop,
+    profiler.read_piece, profiler.forget,
 ]
 sys.stdout.write("\\n".join(dumps(each).hex() for each in functions))
 """

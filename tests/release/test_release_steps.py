@@ -13,7 +13,7 @@ from measured import put_sessions
 from recipes import put_recipe
 from repositories import commit, git, repository
 
-from coiled_runtime_cli.release import changelog_entry
+from coiled_runtime_cli.release import changelog
 
 LOG = """\
 # Changelog
@@ -206,6 +206,6 @@ def test_a_remote_that_is_gone_is_4_and_one_that_is_not_there_2(released):
 
 
 def test_an_entry_of_a_changelog_ends_at_the_next_heading_of_its_level():
-    assert changelog_entry(LOG, "1.0.0") == "- Dask 2026.8.0.\n- More.\n\n### Notes\n\n- kept"
-    assert changelog_entry(LOG, "1.0.1") is None
-    assert changelog_entry(LOG, "0.9.0") == "- old"
+    assert changelog.entry(LOG, "1.0.0") == "- Dask 2026.8.0.\n- More.\n\n### Notes\n\n- kept"
+    assert changelog.entry(LOG, "1.0.1") is None
+    assert changelog.entry(LOG, "0.9.0") == "- old"

@@ -1,9 +1,8 @@
-"""Completion as the shells ask for it, and in the shells themselves."""
+"""Completion as the shells ask for it."""
 
 from __future__ import annotations
 
 import hashlib
-import os
 import shutil
 import sqlite3
 import subprocess
@@ -11,68 +10,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import pexpect
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent / "commands"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "commands"))
 import whole
 
 from coiled_runtime_cli import shells
-
-SUITE = '''
-"""Tables on disk."""
-import pytest
-
-def test_read(): ...
-
-@pytest.mark.parametrize("form", ["a b", "c:d", "$e'f"])
-def test_write(form): ...
-'''
-
-
-@pytest.fixture
-def here(crt: Any) -> Any:
-    """A folder with a suite, a configured cluster, AWS profiles, a repository, and what crt is started by."""
-    crt.suite("benchmarks/test_tables.py", SUITE)
-    with (crt.folder / "crt.toml").open("a") as file:
-        file.write('\n[clusters.slurm]\nclass = "dask_jobqueue.SLURMCluster"\n')
-    home = Path(crt.environment["HOME"])
-    (home / ".aws").mkdir(parents=True)
-    (home / ".aws" / "config").write_text("[default]\n[profile team]\nregion = x\n")
-    clone = crt.folder / "clone"
-    git = ["git", "-c", "user.name=a", "-c", "user.email=a@b", "-C", str(clone)]
-    subprocess.run(["git", "init", "-q", "-b", "trunk", clone], check=True)
-    subprocess.run([*git, "commit", "-q", "--allow-empty", "-m", "x"], check=True)
-    subprocess.run([*git, "tag", "2026.8.0"], check=True)
-    return crt
-
-
-@pytest.fixture
-def quick(here: Any, inside: Any) -> Any:
-    """The same, within the process of the test."""
-    return inside
-
-
-@pytest.fixture
-def quick_history(history: Any, inside: Any) -> Any:
-    return inside
-
-
-@pytest.fixture
-def program(here: Any) -> Any:
-    """With crt on the path."""
-    program = Path(here.environment["HOME"]) / "bin" / "crt"
-    program.parent.mkdir()
-    program.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m coiled_runtime_cli "$@"\n')
-    program.chmod(0o755)
-    here.environment["PATH"] = f"{program.parent}{os.pathsep}{here.environment['PATH']}"
-    return here
-
-
-@pytest.fixture
-def history(here: Any, whole_history: Path) -> Any:
-    shutil.copy(whole_history, here.folder)
-    return here
 
 
 def complete(crt: Any, *words: str, shell: str = "zsh", **environment: str) -> list[str]:
@@ -243,118 +186,3 @@ def test_no_heavy_module_is_imported_to_complete(history: Any) -> None:
             check=True,
         )
         assert done.stdout.splitlines()[-1] == "[]", words
-
-
-# --- in the shells
-
-STARTS = {
-    "bash": ("bash", ["--norc", "--noprofile", "-i"]),
-    "zsh": ("zsh", ["-f", "-i"]),
-    "fish": ("fish", ["--no-config", "-i"]),
-}
-
-
-@pytest.fixture(params=shells.SHELLS)
-def shell(request: pytest.FixtureRequest, history: Any, program: Any) -> Any:
-    """A shell that has read what ``crt --show-completion`` prints."""
-    name, arguments = STARTS[request.param]
-    if shutil.which(name) is None:
-        pytest.skip(f"{name} is not installed")
-    shown = history.run("--show-completion", name)
-    assert (shown.returncode, shown.stderr) == (0, "")
-    script = history.folder / f"completion.{name}"
-    script.write_text(shown.stdout)
-    environment = {**history.environment, "TERM": "dumb", "PS1": "", "LC_ALL": "C.UTF-8"}
-    child = pexpect.spawn(
-        name, arguments, cwd=str(history.folder), env=environment, encoding="utf-8", timeout=30, dimensions=(50, 200)
-    )
-    child.sendline(f"source ./{script.name}; echo re''ady")
-    child.expect("ready")
-    yield child
-    child.close(force=True)
-
-
-@pytest.mark.parametrize(
-    ("typed", "words"),
-    [
-        ("crt ben", ["crt", "bench"]),
-        ("crt bench --suite tab", ["crt", "bench", "--suite", "tables"]),
-        ("crt bench --suite=tab", ["crt", "bench", "--suite=tables"]),
-        ("crt bench --qui", ["crt", "bench", "--quiet"]),
-        ("crt bench benchmarks/test_tables.py::test_r", ["crt", "bench", "benchmarks/test_tables.py::test_read"]),
-        ("crt bench 'benchmarks/test_tables.py::test_r", ["crt", "bench", "benchmarks/test_tables.py::test_read"]),
-        (
-            r"crt bench benchmarks/test_tables.py::test_write\[a",
-            ["crt", "bench", "benchmarks/test_tables.py::test_write[a b]"],
-        ),
-        (
-            r"crt bench benchmarks/test_tables.py::test_write\[c",
-            ["crt", "bench", "benchmarks/test_tables.py::test_write[c:d]"],
-        ),
-        (
-            r"crt bench benchmarks/test_tables.py::test_write\[\$",
-            ["crt", "bench", "benchmarks/test_tables.py::test_write[$e'f]"],
-        ),
-        ("crt report --db bench", ["crt", "report", "--db", "benchmark.db"]),
-        ("crt compare upst", ["crt", "compare", "upstream"]),  # what the label and its sessions share
-    ],
-)
-def test_the_tab_key_writes_a_word_that_the_shell_reads_back(shell: Any, typed: str, words: list[str]) -> None:
-    shell.send(typed + "\t")
-    # to the beginning of the line, and there a program that shows its arguments
-    shell.send("\x01printf '<%s>\\n' " + "\x05\r")
-    for each in words:
-        shell.expect_exact(f"<{each}>")
-
-
-def test_completion_is_installed_once_and_for_good(quick: Any) -> None:
-    home = Path(quick.environment["HOME"])
-    for name in shells.SHELLS:
-        start = home / f".{name}rc"
-        if name != "fish":
-            start.write_text("# mine")
-        for _ in range(2):
-            done = quick.run("--install-completion", name)
-            assert (done.returncode, done.stdout) == (0, "")
-        if name != "fish":
-            lines = start.read_text().splitlines()
-            assert lines[0] == "# mine"
-            assert len(lines) == 2
-    assert (Path(quick.environment["XDG_CONFIG_HOME"]) / "fish" / "completions" / "crt.fish").is_file()
-
-
-@pytest.mark.parametrize("name", shells.SHELLS)
-def test_what_was_installed_completes_in_a_new_shell(history: Any, program: Any, name: str) -> None:
-    if shutil.which(name) is None:
-        pytest.skip(f"{name} is not installed")
-    assert history.run("--install-completion", name).returncode == 0
-    environment = {**history.environment, "TERM": "dumb", "LC_ALL": "C.UTF-8"}
-    child = pexpect.spawn(name, ["-i"], cwd=str(history.folder), env=environment, encoding="utf-8", timeout=30)
-    child.sendline("echo re''ady")
-    child.expect("ready")
-    child.send("crt ben\t\x01printf '<%s>\\n' \x05\r")
-    child.expect_exact("<bench>")
-    child.close(force=True)
-
-
-def test_a_shell_that_is_not_known_is_a_mistake_with_a_message(quick: Any) -> None:
-    for flag in ("--install-completion", "--show-completion"):
-        done = quick.run(flag, "tcsh", environment={"SHELL": "/bin/tcsh"})
-        assert (done.returncode, done.stdout) == (2, "")
-        assert done.stderr.startswith("error: unknown shell 'tcsh'")
-        assert "Traceback" not in done.stderr
-
-
-def test_the_shell_that_runs_is_found(here: Any) -> None:
-    """Or, where no shell has started crt, the one that the user logs in with; or it is asked for."""
-    # a new session with no shell above it but that of the tests: shellingham looks at all of them
-    code = "import shellingham; shellingham.detect_shell = lambda: (_ for _ in ()).throw(shellingham.ShellDetectionFailure)\n"
-    start = [sys.executable, "-c", f"{code}from coiled_runtime_cli.__main__ import main\nmain()", "--show-completion"]
-    for login, code_, text in (
-        ("/usr/bin/fish", 0, "complete --command crt"),
-        ("/bin/tcsh", 2, "no completion for tcsh"),
-        ("", 2, "cannot be told"),
-    ):
-        done = subprocess.run(start, env={**here.environment, "SHELL": login}, capture_output=True, text=True)
-        assert done.returncode == code_
-        assert text in done.stdout + done.stderr
