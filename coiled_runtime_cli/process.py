@@ -79,6 +79,16 @@ def is_running(pid: int) -> bool:
     return True
 
 
+def end_workers(pids: set[int]) -> None:
+    """End the workers (processes that multiprocessing started here) that outlived their cluster, so that none goes on unseen."""
+    import multiprocessing
+
+    for child in multiprocessing.active_children():
+        if child.pid in pids:
+            child.kill()
+            child.join(5)
+
+
 class Child:
     """A program that runs beside this one, in a process group of its own, with its output in a file.
 

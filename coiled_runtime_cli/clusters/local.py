@@ -12,6 +12,7 @@ import tempfile
 from typing import TYPE_CHECKING, Any
 
 from coiled_runtime_cli.clusters.running import CLUSTER_ERRORS, OwnedCluster, expected_workers, failed_to_start
+from coiled_runtime_cli.process import end_workers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,7 +36,7 @@ class LocalCluster(OwnedCluster):
     def close(self) -> None:
         pids = _worker_pids(self.cluster)
         super().close()
-        _end(pids)
+        end_workers(pids)
         self._cleanup.close()
 
     def _shrinks(self) -> bool:
@@ -99,11 +100,3 @@ def _quick_workers() -> Iterator[None]:
 def _worker_pids(cluster: Any) -> set[int]:
     found = (getattr(worker, "pid", None) for worker in getattr(cluster, "workers", {}).values())
     return {pid for pid in found if isinstance(pid, int)}
-
-
-def _end(pids: set[int]) -> None:
-    """End the workers that outlived their cluster, so that none goes on unseen."""
-    for child in multiprocessing.active_children():
-        if child.pid in pids:
-            child.kill()
-            child.join(5)

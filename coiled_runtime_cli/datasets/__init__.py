@@ -8,15 +8,17 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from coiled_runtime_cli.core.nearest import unknown
-from coiled_runtime_cli.datasets import cache as cached
 from coiled_runtime_cli.datasets.arxiv import ARXIV
+from coiled_runtime_cli.datasets.cache import obtain
 from coiled_runtime_cli.datasets.citibike import CITIBIKE
+from coiled_runtime_cli.datasets.events import Failed
 from coiled_runtime_cli.datasets.gdelt import GDELT
 from coiled_runtime_cli.datasets.genomes import SPARK_GENOMES
 from coiled_runtime_cli.datasets.h2o import H2O_GROUPBY, H2O_GROUPBY_CSV, H2O_JOIN, H2O_JOIN_CSV
 from coiled_runtime_cli.datasets.netcdf import NEX_GDDP
 from coiled_runtime_cli.datasets.ookla import OOKLA_HIVE, OOKLA_SINGLE
 from coiled_runtime_cli.datasets.pictures import LANDSAT, NUCLEI, SENTINEL2
+from coiled_runtime_cli.datasets.production import produce
 from coiled_runtime_cli.datasets.recipe import MissingLibrary as MissingLibrary
 from coiled_runtime_cli.datasets.ride_hailing import UBER_LYFT
 from coiled_runtime_cli.datasets.taxi import NYC_TAXI, NYC_TAXI_CSV
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from coiled_runtime_cli.core.scale import Scale
+    from coiled_runtime_cli.datasets.events import Event
     from coiled_runtime_cli.datasets.recipe import Recipe
 
 _RECIPES = {
@@ -120,7 +123,7 @@ def prepare(name: str, *, scale: Scale, cache: Path, progress: Callable[[float, 
         _require(name, {**recipe.requires, reader: reader})
         return Dataset(name, remote.location, remote.files, None, None, dict(remote.storage_options))
     _require(name, recipe.requires)
-    stored = cached.obtain(recipe, recipe.parameters(scale), cache, progress or (lambda done, total: None))  # noqa: ARG005
+    stored = obtain(recipe, recipe.parameters(scale), cache, progress or (lambda done, total: None))  # noqa: ARG005
     data = [each for each in stored.files if each.rows]
     return Dataset(
         name,
@@ -140,7 +143,7 @@ def recipes(chosen: Iterable[str] = ()) -> dict[str, Recipe]:
 
 def make(
     chosen: Iterable[str], *, scale: Scale, cache: Path, workers: int | None = None
-) -> Generator[cached.Event, None, None]:
+) -> Generator[Event, None, None]:
     """Have data sets below ``cache``, one event at a time, by ``workers`` processes (None: as many as it takes).
 
     One that is remote at this scale is passed over. Raises as :func:`prepare` does, but for what can be told of one data set
@@ -153,10 +156,10 @@ def make(
         try:
             _require(recipe.name, recipe.requires)
         except MissingLibrary as error:
-            yield cached.Failed(recipe.name, error)
+            yield Failed(recipe.name, error)
         else:
             wanted.append((recipe, recipe.parameters(scale)))
-    yield from cached.produce(wanted, cache, workers=workers)
+    yield from produce(wanted, cache, workers=workers)
 
 
 def _recipe(name: str) -> Recipe:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import multiprocessing
 import signal
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from coiled_runtime_cli.datasets import files as making
 from coiled_runtime_cli.datasets.files import Failure, StoredFile
+from coiled_runtime_cli.process import end_workers
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Iterator
@@ -161,7 +161,7 @@ def _cluster(workers: int) -> Iterator[Any]:
                 dashboard_address="127.0.0.1:0",
                 scheduler_kwargs={"dashboard": False, "allowed_failures": 1},
             )
-        stack.callback(_end, {worker.pid for worker in cluster.workers.values()})
+        stack.callback(end_workers, {worker.pid for worker in cluster.workers.values()})
         stack.enter_context(cluster)
         yield stack.enter_context(Client(cluster, set_as_default=False))
 
@@ -180,10 +180,3 @@ def _interrupts_wait() -> Iterator[None]:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-def _end(pids: set[int]) -> None:
-    for child in multiprocessing.active_children():
-        if child.pid in pids:
-            child.kill()
-            child.join(5)

@@ -1,27 +1,23 @@
-import contextlib
 import errno
 import hashlib
 import json
 import multiprocessing
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import textwrap
-import threading
-import time
 from collections.abc import Iterator
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from coiled_runtime_cli import datasets
 from coiled_runtime_cli.core.scale import Scale
 from coiled_runtime_cli.datasets import cache as cached
-from coiled_runtime_cli.datasets import files, parallel
-from coiled_runtime_cli.datasets.recipe import PlannedFile, Recipe
+from coiled_runtime_cli.datasets import files, locks
+from coiled_runtime_cli.datasets.events import Failed, Serial
 from coiled_runtime_cli.errors import ToolError
 
 SMOKE = Scale.parse("smoke")
@@ -55,8 +51,8 @@ def made_by_two(tmp_path_factory):
     cache = tmp_path_factory.mktemp("made by two")
     missing = {}
     for event in datasets.make((), scale=SMOKE, cache=cache, workers=2):
-        assert not isinstance(event, cached.Serial), event.reason
-        if isinstance(event, cached.Failed):
+        assert not isinstance(event, Serial), event.reason
+        if isinstance(event, Failed):
             assert isinstance(event.error, datasets.MissingLibrary), event.error
             missing[event.name] = event.error.message
     return cache, missing
@@ -180,7 +176,7 @@ def prepare_and_tell(folder: str, start: object, answers: object) -> None:
     answers.put((made.generated, made.files))  # type: ignore[attr-defined]
 
 
-@pytest.mark.skipif(cached.fcntl is None, reason="needs POSIX locks")
+@pytest.mark.skipif(locks.fcntl is None, reason="needs POSIX locks")
 def test_of_processes_at_once_one_generates(tmp_path):
     context = multiprocessing.get_context("spawn")
     start, answers = context.Barrier(3), context.Queue()
@@ -246,7 +242,7 @@ def test_a_disk_that_fills_up_is_an_error_with_the_bytes_and_leaves_nothing(tmp_
         if len(written) == 3:
             raise OSError(code, os.strerror(code))
 
-    monkeypatch.setattr(cached.os, "fsync", fill_up)
+    monkeypatch.setattr(os, "fsync", fill_up)
     with pytest.raises(ToolError, match=rf"no space left in .*{tmp_path.name}.*needs about [\d.]+ MiB") as raised:
         prepare(tmp_path)
     assert "CRT_DATA" in (raised.value.hint or "")
@@ -258,7 +254,7 @@ def test_a_disk_that_fills_up_is_an_error_with_the_bytes_and_leaves_nothing(tmp_
 
 def test_a_disk_that_is_too_small_is_told_before_the_first_byte(tmp_path, monkeypatch):
     usage = type("Usage", (), {"free": 1000})
-    monkeypatch.setattr(cached.shutil, "disk_usage", lambda _: usage)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
     monkeypatch.setattr(files, "made", lambda *_: pytest.fail("began to write"))
     with pytest.raises(ToolError, match="no space left"):
         prepare(tmp_path)
@@ -290,153 +286,3 @@ def test_a_cache_that_cannot_be_written_is_an_error_that_says_where(tmp_path):
     with pytest.raises(ToolError, match="cannot write data set nyc_taxi to") as raised:
         prepare(tmp_path / "file" / "cache", "nyc_taxi")
     assert "CRT_DATA" in (raised.value.hint or "")
-
-
-# Files of several data sets at once
-
-
-def text_recipe(name="plain", *, files=5, fail_at=None):
-    """A recipe of small files of text; its functions are made here, so that they travel by value."""
-
-    def plan(parameters):
-        return tuple(
-            PlannedFile(index, f"folder {index % 2}/{index}.txt", 3, 30 * (index + 1))
-            for index in range(parameters["files"])
-        )
-
-    def content(parameters, file, seed):
-        if file.index == fail_at:
-            raise ValueError("it cannot be")
-        for row in range(3):
-            yield f"{seed} {file.index} {row}\n".encode() * (file.index + 1), 1
-
-    return Recipe(
-        name=name, summary="", version=1, seed=7, parameters=lambda scale: {"files": files}, plan=plan,
-        row_groups=content, format="bytes", requires={},
-    )  # fmt: skip
-
-
-def produce(*recipes, cache, workers=1):
-    return list(
-        cached.produce([(each, each.parameters(SMOKE)) for each in recipes], Path(cache).absolute(), workers=workers)
-    )
-
-
-@given(data=st.data(), count=st.integers(1, 12))
-def test_what_is_in_a_file_depends_on_no_other_file(tmp_path_factory, data, count):
-    recipe = text_recipe(files=count)
-    parameters = recipe.parameters(SMOKE)
-    plan = recipe.plan(parameters)
-    folder = tmp_path_factory.mktemp("any order")
-    for each in plan:
-        (folder / each.path).parent.mkdir(exist_ok=True)
-    hashes = {}
-    for file in data.draw(st.permutations(plan)):
-        *_, hashes[file.index] = files.made(recipe, parameters, file, folder)
-    produce(recipe, cache=folder / "cache")
-    manifest = cached.read_manifest(cached.folder_of(recipe, parameters, folder / "cache"))
-    assert manifest.files == tuple(hashes[index] for index in range(count))
-
-
-@given(sizes=st.lists(st.integers(0, 64 * 2**20), max_size=600))
-def test_batches_hold_every_file_once_and_large_files_alone(sizes):
-    plan = [PlannedFile(index, str(index), 1, size) for index, size in enumerate(sizes)]
-    batches = list(parallel.batches(plan))
-    assert sorted(each.index for batch in batches for each in batch) == list(range(len(sizes)))
-    for batch in batches:
-        assert 1 <= len(batch) <= 200
-        assert len(batch) == 1 or sum(each.bytes for each in batch) <= 8 * 2**20
-    first = [batch[0].bytes for batch in batches]
-    assert first == sorted(first, reverse=True)
-
-
-@given(factor=st.floats(0.002, 20), name=st.sampled_from(datasets.names()))
-def test_the_plan_of_any_multiple_has_files_of_its_own_below_the_folder(factor, name):
-    described = datasets.describe(name, Scale.parse(f"{factor:g}"))
-    assert len(set(described.files)) == len(described.files) > 0
-    assert all(
-        not PurePosixPath(each).is_absolute() and ".." not in PurePosixPath(each).parts for each in described.files
-    )
-    assert described.rows > 0
-    recipe = datasets.recipes([name])[name]
-    plan = recipe.plan(described.parameters)
-    assert [each.index for each in plan] == list(range(len(plan)))
-    assert min(each.bytes for each in plan) >= 0
-
-
-@pytest.mark.parametrize("workers", [1, 2])
-def test_a_file_that_fails_takes_its_data_set_along_and_no_other(tmp_path, workers):
-    events = produce(text_recipe("broken", fail_at=3), text_recipe(), cache=tmp_path, workers=workers)
-    (failed,) = [each for each in events if isinstance(each, cached.Failed)]
-    assert failed.error.message == "cannot make folder 1/3.txt of data set broken: ValueError: it cannot be"
-    assert "it cannot be" in str(failed.error.__cause__)
-    assert [each.name for each in events if isinstance(each, cached.Ready)] == ["plain"]
-    assert [each.name.partition("-")[0] for each in tmp_path.iterdir() if each.is_dir()] == ["plain"]
-
-
-def test_bytes_of_all_data_sets_add_up_to_the_whole(tmp_path):
-    events = produce(text_recipe("one"), text_recipe("two", files=9), cache=tmp_path, workers=2)
-    steps = [each for each in events if isinstance(each, cached.Step)]
-    done = [each.done for each in steps]
-    assert done == sorted(set(done))
-    assert (done[0], done[-1]) == (0, steps[0].total)
-    assert len({each.total for each in steps}) == 1
-
-
-@pytest.mark.skipif(cached.fcntl is None, reason="needs POSIX locks")
-def test_what_another_process_writes_is_waited_for_last_and_with_no_lock_in_hand(tmp_path):
-    busy, free = text_recipe("busy"), text_recipe("free")
-    folders = [cached.folder_of(each, each.parameters(SMOKE), tmp_path) for each in (busy, free)]
-    told = []
-    with cached.locked(cached.lock_of(folders[0])) as alone:
-        assert alone
-        events = cached.produce([(each, each.parameters(SMOKE)) for each in (busy, free)], tmp_path, workers=1)
-        for event in events:
-            told.append(event)
-            if isinstance(event, cached.Waiting):
-                break
-        with cached.locked(cached.lock_of(folders[1]), wait=False):
-            pass  # nobody holds it
-    told += list(events)
-    order = [(type(each).__name__, each.name) for each in told if not isinstance(each, cached.Step)]
-    assert order == [("Ready", "free"), ("Waiting", "busy"), ("Ready", "busy")]
-
-
-@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="looks at open files as Linux shows them")
-def test_who_waited_for_a_lock_file_that_was_removed_takes_the_new_one(tmp_path):
-    lock = tmp_path / ".data.lock"
-    entered = threading.Event()
-    with cached.locked(lock):
-        waiting = threading.Thread(target=lambda: stay(lock, entered), daemon=True)
-        waiting.start()
-        while not is_waited_for(lock):
-            time.sleep(0.01)
-        lock.unlink()
-    assert entered.wait(30)
-    with pytest.raises(BlockingIOError), cached.locked(lock, wait=False):
-        pass
-    lock.with_suffix(".done").touch()
-    waiting.join(30)
-
-
-def stay(lock, entered):
-    with cached.locked(lock):
-        entered.set()
-        while not lock.with_suffix(".done").exists():
-            time.sleep(0.01)
-
-
-def is_waited_for(lock):
-    """Is a second descriptor of this process open on the file?"""
-    inode = lock.stat().st_ino
-    found = 0
-    for each in Path("/proc/self/fd").iterdir():
-        with contextlib.suppress(OSError):
-            found += each.stat().st_ino == inode
-    return found > 1
-
-
-def test_processes_are_started_where_there_is_enough_to_do():
-    assert parallel.workers_for(10**6, 100) == 1
-    assert parallel.workers_for(10**12, 1) == 1
-    assert 1 <= parallel.workers_for(10**12, 100) <= (os.cpu_count() or 1)

@@ -4,7 +4,7 @@ import re
 import subprocess
 import sys
 import zlib
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 import pyarrow as pa
@@ -47,6 +47,20 @@ def test_a_description_says_what_is_made(cache, name):
     assert below == {each for each in description.files if not each.endswith("_SUCCESS")}
     if data.files[0].endswith(".parquet"):
         assert sum(pq.read_metadata(each).num_rows for each in data.files) == data.rows
+
+
+@given(factor=st.floats(0.002, 20), name=st.sampled_from(datasets.names()))
+def test_the_plan_of_any_multiple_has_files_of_its_own_below_the_folder(factor, name):
+    described = datasets.describe(name, Scale.parse(f"{factor:g}"))
+    assert len(set(described.files)) == len(described.files) > 0
+    assert all(
+        not PurePosixPath(each).is_absolute() and ".." not in PurePosixPath(each).parts for each in described.files
+    )
+    assert described.rows > 0
+    recipe = datasets.recipes([name])[name]
+    plan = recipe.plan(described.parameters)
+    assert [each.index for each in plan] == list(range(len(plan)))
+    assert min(each.bytes for each in plan) >= 0
 
 
 @pytest.mark.parametrize("name", ["h2o_groupby_csv", "h2o_join_csv", "nyc_taxi_csv"])
