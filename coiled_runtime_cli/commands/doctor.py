@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from coiled_runtime_cli.commands.sync import Database, Endpoint, Profile, Region, Remote  # noqa: TC001  typer reads them
+from coiled_runtime_cli.commands.sync_options import Database, Endpoint, Profile, Region, Remote  # noqa: TC001  typer reads them
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
