@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from coiled_runtime_cli.core.search import APART, FEWEST, PAIRS, information
+from coiled_runtime_cli.core.information import information
+from coiled_runtime_cli.core.search import APART, FEWEST
+from coiled_runtime_cli.core.verification import PAIRS
 
 if TYPE_CHECKING:
     from coiled_runtime_cli.core.search import Search

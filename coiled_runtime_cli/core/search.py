@@ -1,33 +1,34 @@
 """Which candidate to measure next, and when the answer is sure: the search of a bisection, without measuring anything itself.
 
 First both ends are measured in turn until their levels differ by three standard errors: without that there is nothing to find.
-Then each step asks for the runs that tell most about the change for what they cost: the information in r runs of candidate k
-about whether k is before or after the change, a binary question put through Gaussian noise (Cover and Thomas 2006, section 2.4),
-over the cost of a build, unless it has been built, and r runs. The ends are measured again whenever a candidate would get more
-runs than the side that it is held against. A candidate that cannot be built cannot be asked; the change may have come with it all
-the same, and then the answer is a set of neighbours.
+Then each step asks for the runs that tell most about the change for what they cost (``worth.py``): the information in r runs of
+candidate k about whether k is before or after the change, a binary question put through Gaussian noise (``information.py``), over
+the cost of a build, unless it has been built, and r runs. The ends are measured again whenever a candidate would get more runs
+than the side that it is held against. A candidate that cannot be built cannot be asked; the change may have come with it all the
+same, and then the answer is a set of neighbours (``credible_set.py``).
 
 Before an answer is given it is verified: the culprit and its parent are built afresh and measured in turn, until the difference
-holds or does not (Wald's sequential test). Where it does not hold, builds of one commit differ from each other (Mytkowicz et al.
+holds or does not (``verification.py``). Where it does not hold, builds of one commit differ from each other (Mytkowicz et al.
 2009), and repeated runs of a build say less than they seem to: from then on each build counts as one measurement.
 """
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from coiled_runtime_cli.core import credible_set, level_shift, worth
 from coiled_runtime_cli.core.belief import Belief
-from coiled_runtime_cli.core.bisection import Effect
+from coiled_runtime_cli.core.verification import Verification
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
     from numpy.typing import NDArray
+
+    from coiled_runtime_cli.core.bisection import Effect
 
     Floats = NDArray[np.float64]
 
@@ -37,32 +38,17 @@ FEWEST, MOST, APART = 3, 60, 3.0
 #: Standard errors below which ends that had differed are measured again.
 _DOUBTFUL = 2.0
 
-#: Runs of a candidate that may be asked for at once.
-RUNS = (1, 2, 3, 5, 8)
+#: From this probability on (or the confidence asked for, if that is less) an answer is verified.
+_LIKELY = 0.7
 
-#: From this probability on (or the confidence asked for, if that is less) an answer is verified; and the pairs that takes.
-_LIKELY, PAIRS, _MOST_PAIRS = 0.7, 2, 100
-
-#: A verification makes a build for each of so many pairs, and uses them again up to so many; then it makes more.
-_FRESH_PAIRS, _PAIRS_OF_THEM = 2, 4
-
-#: Its odds for and against, as logarithms; and the runs after which a pair that was refused may be tried again.
-_ODDS, _REST = math.log(99), 8
-
-#: The differences that a verification tries, as shares of what was seen.
-_PARTS = (0.55, 0.7, 0.85, 1.0, 1.15)
+#: The runs after which a pair that was refused may be tried again.
+_REST = 8
 
 #: Runs of an end after which it is built afresh.
 _RUNS_OF_AN_END = 10
 
 #: Runs of a build that make one measurement, once builds are known to differ.
 _RUNS_OF_A_BUILD = 2
-
-#: Share of pairs with an outlier in one of the two.
-_OUTLIERS = 0.14
-
-#: How far (in candidates) what breaks a build reaches.
-_BROKEN_REACH = 3.0
 
 #: Less than this many bits for all that can be asked, and asking ends.
 _NOTHING = 1e-4
@@ -142,14 +128,11 @@ class Search:
         self._verify = verify
         self._most = most
         self._first = first
-        self._builds: dict[
-            tuple[int, int], list[float]
-        ] = {}  # logarithms by candidate and build, in order of first runs
-        self._verified: dict[int, list[tuple[int, float]]] = {}  # builds and logarithms of the verification that is on
+        # logarithms by candidate and build, in order of first runs
+        self._builds: dict[tuple[int, int], list[float]] = {}
+        self._verification = Verification()
         self._refused: dict[tuple[int, int], int] = {}  # pairs between which no difference held, and at which run
         self._refusals = 0
-
-    # --- what was measured
 
     def tell(self, candidate: int, logs: Sequence[float], *, purpose: str = SEARCH, build: int = 0) -> None:
         """What was measured, as logarithms, in the order of measuring."""
@@ -163,43 +146,17 @@ class Search:
         if purpose != CALIBRATE:
             self.calibrated = True
         if purpose == VERIFY:
-            self._tell_verified(candidate, logs, build)
-
-    def _tell_verified(self, candidate: int, logs: Sequence[float], build: int) -> None:
-        self._verified.setdefault(candidate, []).extend((build, log) for log in logs)
-        if len(self._verified) > 2:  # another pair than before
-            self._verified = {candidate: [(build, log) for log in logs]}
-        if len(self._verified) == 2:
-            first, second = sorted(self._verified)
-            if self._odds(first, second) <= -_ODDS:
-                self._refuse(first, second)
-
-    def _refuse(self, parent: int, culprit: int) -> None:
-        """No difference holds between them: the search was wrong, or what it measured were differences between builds."""
-        self._verified = {}
-        still = float(self.belief.posterior()[parent:culprit].sum()) >= 0.5
-        self._refusals += 1
-        if (still or self._refusals > 1) and not self.by_build:
-            self.by_build = True
-            self._believe_builds()
-        if still:
-            self._refused[parent, culprit] = self.runs
-
-    def _believe_builds(self) -> None:
-        """What is believed when each build is one measurement."""
-        self.belief = Belief(self.last, self._prior)
-        for (candidate, _), logs in self._builds.items():
-            self.belief.add(candidate, [float(np.median(logs))])
+            self._verification.tell(candidate, logs, build)
+            refused = self._verification.refused(self.belief)
+            if refused is not None:
+                self._refuse(*refused)
 
     def tell_broken(self, candidate: int) -> None:
         """It cannot be built, or cannot be measured. Raises ValueError for an end: without both there is no search."""
         if candidate in {0, self.last}:
             raise ValueError("an end that cannot be measured leaves nothing to search between")
         self.broken.add(candidate)
-        if candidate in self._verified:
-            self._verified = {}
-
-    # --- what to do
+        self._verification.tell_broken(candidate)
 
     def next(self) -> list[Ask] | Answer:
         """What to measure now, one ask a job, or the answer."""
@@ -211,18 +168,17 @@ class Search:
             asks = self._calibration()
             if asks is not None:
                 return asks
-        members, sure = self._likeliest()
+        members, sure = credible_set.likeliest(self.belief.posterior(), self.broken)
         if sure >= self._confidence and self.apart() >= APART and self._holds(members):
             return Answer("found", members, sure, effect=self._effect(members))
         if self._max_runs is not None and self.runs >= self._max_runs:
             return self._open(f"{self.runs} runs were made, as many as were allowed")
         if sure >= min(_LIKELY, self._confidence):
-            if (
-                self.apart() < APART
-            ):  # the ends had seemed to differ by more than they do: first they are looked at again
+            if self.apart() < APART:
+                # the ends had seemed to differ by more than they do: first they are looked at again
                 return self._run_of_the_ends()
             if self._verify and not self._holds(members):
-                asks = self._verification(members)
+                asks = self._next_to_verify(members)
                 if asks is not None:
                     return asks
         return self._batch() if self._jobs > 1 else self._single()
@@ -246,7 +202,26 @@ class Search:
         """Runs after which ends that do not differ are said not to."""
         return max(0, 2 * self._most - self.belief.count(0) - self.belief.count(self.last))
 
-    # --- the ends
+    def apart(self) -> float:
+        """By how many standard errors the ends differ, so far."""
+        return level_shift.apart(*self._ends(), self.belief.noise)
+
+    def _refuse(self, parent: int, culprit: int) -> None:
+        """No difference holds between them: the search was wrong, or what it measured were differences between builds."""
+        self._verification.forget()
+        still = float(self.belief.posterior()[parent:culprit].sum()) >= 0.5
+        self._refusals += 1
+        if (still or self._refusals > 1) and not self.by_build:
+            self.by_build = True
+            self._believe_builds()
+        if still:
+            self._refused[parent, culprit] = self.runs
+
+    def _believe_builds(self) -> None:
+        """What is believed when each build is one measurement."""
+        self.belief = Belief(self.last, self._prior)
+        for (candidate, _), logs in self._builds.items():
+            self.belief.add(candidate, [float(np.median(logs))])
 
     def _calibration(self) -> list[Ask] | Answer | None:
         counts = self.belief.count(0), self.belief.count(self.last)
@@ -271,7 +246,7 @@ class Search:
         return 0 if self.belief.count(0) <= self.belief.count(self.last) else self.last
 
     def _none(self) -> Answer:
-        effect = self._effect_of(self.belief.values(0), self.belief.values(self.last))
+        effect = self._effect_of_the_ends()
         runs = self.belief.count(0) + self.belief.count(self.last)
         apart = self.apart()
         reason = f"the ends differ by {apart:.1f} standard errors after {runs} runs of them"
@@ -280,125 +255,44 @@ class Search:
         return Answer("no-change", (), 0.0, reason, effect)
 
     def _rise(self) -> float:
-        sides = self._ends()
-        return float(sides[1].mean() - sides[0].mean())
+        return level_shift.rise(*self._ends(), self.belief.noise)
 
     def _shift(self) -> float:
         """By how much (in logarithms) the ends differ."""
         return abs(self._rise())
 
-    def apart(self) -> float:
-        """By how many standard errors the ends differ, so far."""
-        return self._shift() / (self.belief.noise * math.sqrt(sum(1 / len(each) for each in self._ends())))
+    def _effect_of_the_ends(self) -> Effect | None:
+        return level_shift.effect(*self._ends(), self.belief.noise)
 
-    def _ends(self) -> list[Floats]:
-        """The values of both ends; outliers count for nothing."""
-        return [_without_outliers(self.belief.values(each), self.belief.noise) for each in (0, self.last)]
+    def _ends(self) -> tuple[list[float], list[float]]:
+        return self.belief.values(0), self.belief.values(self.last)
 
-    # --- the answer
-
-    def _classes(self) -> list[tuple[int, ...]]:
-        """Sets of c that nothing measurable tells apart: k and k + 1 are told apart by measuring k."""
-        found: list[list[int]] = [[1]]
-        for c in range(2, self.last + 1):
-            if c - 1 in self.broken:
-                found[-1].append(c)
-            else:
-                found.append([c])
-        return [tuple(each) for each in found]
-
-    def _likeliest(self) -> tuple[tuple[int, ...], float]:
-        """The candidate, or the set of them, that most probably holds the change; and how probably."""
-        posterior = self.belief.posterior()
-        best = int(posterior.argmax()) + 1
-        if best - 1 not in self.broken and best not in self.broken:
-            return (best,), float(posterior[best - 1])
-        members = max(self._classes(), key=lambda each: float(posterior[each[0] - 1 : each[-1]].sum()))
-        return members, float(posterior[members[0] - 1 : members[-1]].sum())
+    def _effect(self, members: tuple[int, ...]) -> Effect | None:
+        if self._verify:
+            before, after = (self._verification.logs(each) for each in (members[0] - 1, members[-1]))
+        else:
+            before, after = ([log for each in side for log in self.belief.values(each)] for side in self.belief.sure())
+        return level_shift.effect(before, after, self.belief.noise)
 
     def _open(self, reason: str) -> Answer:
         """Inconclusive, with the fewest candidates that hold the change with the confidence that was asked for."""
-        posterior = self.belief.posterior()
-        order = np.argsort(-posterior, kind="stable")
-        count = int(np.searchsorted(np.cumsum(posterior[order]), self._confidence)) + 1
-        chosen = order[:count]
-        return Answer(
-            "inconclusive",
-            tuple(sorted(int(each) + 1 for each in chosen)),
-            float(posterior[chosen].sum()),
-            reason,
-            self._effect_of(self.belief.values(0), self.belief.values(self.last)),
-        )
-
-    def _effect(self, members: tuple[int, ...]) -> Effect | None:
-        parent, culprit = members[0] - 1, members[-1]
-        if not self._verify:
-            before, after = self.belief.sure()
-            return self._effect_of(
-                [log for each in before for log in self.belief.values(each)],
-                [log for each in after for log in self.belief.values(each)],
-            )
-        return self._effect_of(*([log for _, log in self._verified[each]] for each in (parent, culprit)))
-
-    def _effect_of(self, before: Sequence[float], after: Sequence[float]) -> Effect | None:
-        """From a normal approximation on logarithms, with the noise of all runs."""
-        if not before or not after:
-            return None
-        noise = self.belief.noise
-        sides = [_without_outliers(each, noise) for each in (before, after)]
-        shift = float(sides[1].mean() - sides[0].mean())
-        error = 1.96 * noise * math.sqrt(sum(1 / len(each) for each in sides))
-        return Effect(ratio=math.exp(shift), low=math.exp(shift - error), high=math.exp(shift + error))
-
-    # --- verification
+        members, sure = credible_set.fewest(self.belief.posterior(), self._confidence)
+        return Answer("inconclusive", members, sure, reason, self._effect_of_the_ends())
 
     def _holds(self, members: tuple[int, ...]) -> bool:
-        parent, culprit = members[0] - 1, members[-1]
-        if not self._verify:
-            return True
-        counts = [len(self._verified.get(each, ())) for each in (parent, culprit)]
-        return counts[0] == counts[1] >= PAIRS and self._odds(parent, culprit) >= _ODDS
+        return not self._verify or self._verification.holds(members[0] - 1, members[-1], self.belief)
 
-    def _verification(self, members: tuple[int, ...]) -> list[Ask] | None:
+    def _next_to_verify(self, members: tuple[int, ...]) -> list[Ask] | None:
         """The next run of a pair; None where that pair has been refused, and the search has to tell more."""
         parent, culprit = members[0] - 1, members[-1]
         if self.runs < self._refused.get((parent, culprit), -_REST) + _REST:
             return None
-        counts = [len(self._verified.get(each, ())) for each in (parent, culprit)]
-        if min(counts) >= _MOST_PAIRS:
-            return None
-        asks = []
-        for pair in range(min(counts), min(counts) + max(1, self._jobs // 2)):
-            # who begins changes from pair to pair, so that what moves with time meets both alike
-            for each in (parent, culprit) if pair % 2 == 0 else (culprit, parent):
-                if len(self._verified.get(each, ())) <= pair:
-                    build = self._build_to_verify(each, pair)
-                    asks.append(Ask(each, 1, VERIFY, build))
-        return asks[: self._jobs]
-
-    def _build_to_verify(self, candidate: int, pair: int) -> int:
-        mine = list(dict.fromkeys(build for build, _ in self._verified.get(candidate, ())))
-        if _FRESH_PAIRS <= pair < _PAIRS_OF_THEM and not self.by_build:
-            return mine[pair % len(mine)]
-        return self._new_build(candidate) + pair - len(self._verified.get(candidate, ()))
+        unused = {each: self._new_build(each) for each in (parent, culprit)}
+        asked = self._verification.next(parent, culprit, jobs=self._jobs, unused=unused, fresh=self.by_build)
+        return None if asked is None else [Ask(each, 1, VERIFY, build) for each, build in asked]
 
     def _new_build(self, candidate: int) -> int:
         return max((build for each, build in self._builds if each == candidate), default=0) + 1
-
-    def _odds(self, parent: int, culprit: int) -> float:
-        """Logarithm of how much likelier the verifying pairs are with a difference between them than with none.
-
-        The difference that was seen so far may be larger than it is: it had to be large to be seen. So it is taken for anything
-        from about half of it on.
-        """
-        pairs = zip(self._verified.get(parent, ()), self._verified.get(culprit, ()), strict=False)
-        gaps = np.array([after - before for (_, before), (_, after) in pairs])
-        shift = self.belief.levels[1] - self.belief.levels[0]
-        noise = self.belief.noise * math.sqrt(2)
-        with_it = [_pair_log_likelihood(gaps - part * shift, noise).sum() for part in _PARTS]
-        return float(np.logaddexp.reduce(with_it) - math.log(len(_PARTS)) - _pair_log_likelihood(gaps, noise).sum())
-
-    # --- what to ask
 
     def _ask(self, candidate: int, runs: int, purpose: str = SEARCH) -> Ask:
         if not self.by_build:
@@ -410,8 +304,8 @@ class Search:
     def _single(self) -> list[Ask] | Answer:
         if self._first is not None and not self.belief.count(self._first) and self._first not in self.broken:
             return [self._or_an_end(self._first, 1)]
-        candidate, runs, worth = self._best(self.belief.after())
-        if worth < _NOTHING:
+        candidate, runs, bits = self._best(self.belief.after())
+        if bits < _NOTHING:
             return self._open("nothing that can be built tells more")
         return [self._or_an_end(candidate, runs)]
 
@@ -438,32 +332,15 @@ class Search:
         if self.last < 2:
             return 0, 1, 0.0
         inner = np.arange(1, self.last)
-        works = 1 - self._breaks(inner)
         built = () if self.by_build else self.built
-        builds = np.array([0.0 if each in built else self._build_cost for each in inner.tolist()])
-        shift = abs(self.belief.levels[1] - self.belief.levels[0]) / self.belief.noise
-        best = (0, 1, 0.0)
-        worth = 0.0
-        for runs in RUNS if not self.by_build else (1,):
-            bits = information(after[1 : self.last], shift * math.sqrt(runs)) * works
-            by_cost = bits / (builds + runs * self._run_cost)
-            place = int(by_cost.argmax())
-            if by_cost[place] > worth:
-                worth, best = float(by_cost[place]), (int(inner[place]), runs, float(bits[place]))
-        return best
-
-    def _breaks(self, candidates: NDArray[np.int64]) -> Floats:
-        """How likely each cannot be built: known, or near to one that cannot and far from one that can."""
-        if not self.broken:
-            return np.zeros(len(candidates))
-        bad, good = np.array(sorted(self.broken)), np.array(sorted(self.built))
-        to_bad = np.abs(candidates[:, None] - bad[None, :]).min(axis=1)
-        to_good = np.abs(candidates[:, None] - good[None, :]).min(axis=1)
-        share = len(bad) / (len(bad) + len(good))
-        likely = np.maximum(share, 0.9 * np.exp(-to_bad / _BROKEN_REACH) * to_good / (to_good + to_bad))
-        likely = np.where(to_bad == 0, 1.0, np.where(to_good == 0, 0.0, likely))
-        found: Floats = np.clip(likely, 0.0, 1.0)
-        return found
+        return worth.best(
+            after[1 : self.last],
+            abs(self.belief.levels[1] - self.belief.levels[0]) / self.belief.noise,
+            works=1 - worth.breaks(inner, self.broken, self.built),
+            build_costs=np.array([0.0 if each in built else self._build_cost for each in inner.tolist()]),
+            run_cost=self._run_cost,
+            counts=(1,) if self.by_build else worth.RUNS,
+        )
 
     def _or_an_end(self, candidate: int, runs: int) -> Ask:
         """The ask, or a run of the side that has fewer runs than it would have: levels are what candidates are held against."""
@@ -472,50 +349,3 @@ class Search:
         if self.belief.count(candidate) + (runs if not self.by_build else 1) > min(counts):
             return self._ask(0 if counts[0] <= counts[1] else self.last, 1)
         return self._ask(candidate, runs)
-
-
-def _without_outliers(logs: Sequence[float], noise: float) -> Floats:
-    values = np.array(logs)
-    kept: Floats = values[np.abs(values - np.median(values)) <= 3.5 * noise]
-    return kept if len(kept) else values
-
-
-def _pair_log_likelihood(gaps: Floats, noise: float) -> Floats:
-    """Of differences of two runs around 0: as of single runs, one of the two may be an outlier."""
-    wide = max(0.6, 8 * noise)
-    inside = math.log(1 - _OUTLIERS) - math.log(noise) - 0.5 * (gaps / noise) ** 2
-    outside = math.log(_OUTLIERS) - math.log(wide) - 0.5 * (gaps / wide) ** 2
-    found: Floats = np.logaddexp(inside, outside)
-    return found
-
-
-def information(after: Floats, shift: float) -> Floats:
-    """Bits that a measurement tells of a yes or no that is "yes" with probability ``after``.
-
-    The measurement is Normal(0, 1) for no and Normal(``shift``, 1) for yes. From a table, to about 0.01 bits.
-    """
-    table, step, reach = _table()
-    place = min(shift, reach) / step
-    low = min(int(place), table.shape[1] - 2)
-    part = place - low
-    column = table[:, low] * (1 - part) + table[:, low + 1] * part
-    found: Floats = np.interp(after, np.linspace(0, 1, len(column)), column)
-    return found
-
-
-@lru_cache(maxsize=1)
-def _table() -> tuple[Floats, float, float]:
-    """Mutual information by prior (0 to 1, 81 points) and shift; the step of the shifts; the largest of them."""
-    priors = np.linspace(0, 1, 81)[:, None]
-    step, reach = 0.2, 12.0
-    shifts = np.arange(0, reach + step / 2, step)
-    y = np.linspace(-7, reach + 7, 601)[None, :]
-    no = np.exp(-0.5 * y**2)
-    found = np.empty((len(priors), len(shifts)))
-    with np.errstate(divide="ignore", invalid="ignore"):
-        for column, shift in enumerate(shifts):
-            yes = np.exp(-0.5 * (y - shift) ** 2)
-            both = (1 - priors) * no + priors * yes
-            terms = (1 - priors) * no * np.log2(no / both) + priors * yes * np.log2(yes / both)
-            found[:, column] = np.nansum(terms, axis=1) * (y[0, 1] - y[0, 0]) / math.sqrt(2 * math.pi)
-    return np.clip(found, 0.0, 1.0), step, reach

@@ -87,11 +87,12 @@ def test_a_job_that_is_lost_does_not_take_the_others_with_it():
     assert {each.probe.candidate for each in told if each.probe is not None} == asked
 
 
-def test_every_job_has_a_slot_of_its_own():
+@pytest.mark.parametrize("jobs", [2, 3, 4, 6, 8, 16])
+def test_every_job_has_a_slot_of_its_own(jobs):
     line = Line(20)
-    answer, _ = run(line, jobs=4)
+    answer, _ = run(line, jobs=jobs)
     assert answer.candidates == (20,)
-    assert {slot for _, slot in line.asked} == {0, 1, 2, 3}
+    assert {slot for _, slot in line.asked} == set(range(jobs))
 
 
 def test_what_was_measured_before_is_not_measured_again():
