@@ -14,6 +14,8 @@ TOKEN = "ghp_0123456789secret"
 
 
 class GitHub:
+    """The state of the repository: what a person does to it and sees of it, and then what the API does."""
+
     def __init__(self, name="owner/project"):
         self.name = name
         self.issues = []
@@ -26,8 +28,6 @@ class GitHub:
         self.url = ""
         self._ids = iter(range(1, 1_000_000))
         self._lock = threading.RLock()
-
-    # --- what a person does
 
     def close(self, number, reason="completed"):
         self.issue(number).update(state="closed", state_reason=reason)
@@ -48,8 +48,6 @@ class GitHub:
     def made(self):
         """What was written: methods and paths, without the reading."""
         return [(method, path) for method, path, _ in self.asked if method != "GET"]
-
-    # --- what the API does
 
     def answer(self, method, path, query, content):
         with self._lock:

@@ -90,6 +90,14 @@ def test_an_answer_that_is_lost_makes_no_second_comment(inside: Any, github: Any
     assert len(github.comments[12]) == 1
 
 
+def test_a_pull_request_without_a_commit_comes_from_another_api(inside: Any, github: Any) -> None:
+    github.pulls.append({"number": 1, "state": "open"})
+    write(inside, result())
+    done = inside.run("ab", "comment", "ab.json", "--head", HEAD)
+    assert done.returncode == 4
+    assert "GitHub's answer has no 'head'" in done.stderr
+
+
 def test_the_pull_request_is_found_by_its_newest_commit_also_on_a_later_page(inside: Any, github: Any) -> None:
     github.pulls += [{"number": each, "state": "open", "head": {"sha": f"{each:040x}"}} for each in range(1, 131)]
     github.pulls.append({"number": 140, "state": "open", "head": {"sha": HEAD}})
