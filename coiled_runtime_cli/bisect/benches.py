@@ -10,13 +10,14 @@ from packaging.requirements import InvalidRequirement, Requirement
 
 from coiled_runtime_cli import environments
 from coiled_runtime_cli.bisect.commits import commits_of
-from coiled_runtime_cli.bisect.workshop import BuildError, Ready, Workshop
+from coiled_runtime_cli.bisect.ready import BuildError, Ready
 from coiled_runtime_cli.errors import RemoteError, ToolError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from coiled_runtime_cli.bisect.projects import Project
+    from coiled_runtime_cli.bisect.workshop import Workshop
     from coiled_runtime_cli.core.bisection import Candidate
 
 

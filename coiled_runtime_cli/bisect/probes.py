@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from coiled_runtime_cli import bench, environments, journal, measuring, process, session
-from coiled_runtime_cli.bisect.workshop import COMMIT_FILE, BuildError, Ready
+from coiled_runtime_cli.bisect.builds import COMMIT_FILE
+from coiled_runtime_cli.bisect.ready import BuildError, Ready
 from coiled_runtime_cli.core.bisection import Probe
 from coiled_runtime_cli.core.nearest import unknown
 from coiled_runtime_cli.core.record import MEASURES, NOT_THE_SAME, Environment, Run

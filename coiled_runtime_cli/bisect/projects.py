@@ -47,6 +47,15 @@ class Project:
     note: str | None = None  # what is to be said of how it was read
 
 
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One project of the candidates: where its commits are (a mirror), and what it holds."""
+
+    name: str
+    source: git.Repository
+    project: Project
+
+
 def key_of(repository: git.Repository) -> str:
     """A short name of a clone for files in the cache: what it is called, and which one it is."""
     digest = hashlib.sha256(str(repository.folder.resolve()).encode()).hexdigest()[:8]

@@ -53,8 +53,6 @@ class Record:
         if self._engine is not None:
             bisections.store(self._engine, self.bisection)
 
-    # --- probes
-
     def begin(self, probe: Probe) -> None:
         with self._lock:
             stamped = replace(probe, search=len(self.bisection.verdicts))
@@ -92,8 +90,6 @@ class Record:
         yield
         if self.bisection.status not in OPEN_STATUSES:
             mark.unlink(missing_ok=True)
-
-    # --- answers
 
     def between(self, first: int, last: int) -> list[Probe]:
         """The probes of a range of candidates, numbered from its first one on, in the order of measuring.

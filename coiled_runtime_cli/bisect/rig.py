@@ -18,8 +18,9 @@ from coiled_runtime_cli.bisect import benches, projects
 from coiled_runtime_cli.bisect.commits import Clone, commits_of
 from coiled_runtime_cli.bisect.plan import COMMITS, PACKAGES
 from coiled_runtime_cli.bisect.probes import COMMAND_METRICS, CommandProbe, Rules, TestProbe
+from coiled_runtime_cli.bisect.projects import Part
 from coiled_runtime_cli.bisect.record import short
-from coiled_runtime_cli.bisect.workshop import Part, Workshop
+from coiled_runtime_cli.bisect.workshop import Workshop
 from coiled_runtime_cli.core.nearest import unknown
 from coiled_runtime_cli.errors import ToolError, UsageError
 

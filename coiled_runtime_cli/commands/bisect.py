@@ -131,7 +131,7 @@ def bisect(
     from pathlib import Path
 
     from coiled_runtime_cli import config
-    from coiled_runtime_cli.commands import bisect_plan
+    from coiled_runtime_cli.commands import bisect_forecast, bisect_plan
     from coiled_runtime_cli.commands.bisect_show import Shown
 
     settings = config.load({"db": db, "scale": scale, "cluster": cluster})
@@ -184,7 +184,7 @@ def bisect(
         return
     plan, candidates = bisect_plan.plan(asked, settings)
     if dry_run:
-        shown.plan(plan, candidates, settings)
+        bisect_forecast.show(plan, candidates, settings, format_)
         return
     _begin(plan, candidates, settings, shown, reuse=reuse)
 
@@ -195,7 +195,7 @@ def _begin(plan: Plan, candidates: tuple[Candidate, ...], settings: Config, show
 
     engine = session.open_history(settings)
     try:
-        found = _run(plan, _kept(plan, candidates, settings, engine), settings, engine, shown, reuse=reuse)
+        found = _run(plan, _kept(plan, candidates, settings, engine), settings, engine, reuse=reuse)
         _end(plan, found, settings, engine, shown)
     finally:
         engine.dispose()
@@ -244,7 +244,7 @@ def _resume(settings: Config, name: str | None, shown: Shown) -> None:
             return
         kept = record.Record(engine, found, rig.logs_of(settings, found.id))
         console.note(f"going on with {record.short(found)}: {len(found.probes)} runs are known")
-        _end(plan, _run(plan, kept, settings, engine, shown, reuse=False), settings, engine, shown)
+        _end(plan, _run(plan, kept, settings, engine, reuse=False), settings, engine, shown)
     finally:
         engine.dispose()
 
@@ -269,7 +269,7 @@ def _end(plan: Plan, found: Record, settings: Config, engine: Engine, shown: Sho
             console.note(
                 f"{short_name(answered.candidates[place])} merges {counted(len(line) - 2, 'commit')}: searching them"
             )
-            within = _run(inner, _kept(inner, line, settings, engine), settings, engine, shown, reuse=False)
+            within = _run(inner, _kept(inner, line, settings, engine), settings, engine, reuse=False)
             if within.bisection.status == "found":
                 answered, plan = within.bisection, inner
     shown.answer(answered, plan, settings)
@@ -277,7 +277,7 @@ def _end(plan: Plan, found: Record, settings: Config, engine: Engine, shown: Sho
         raise typer.Exit(5)
 
 
-def _run(plan: Plan, kept: Record, settings: Config, engine: Engine, shown: Shown, *, reuse: bool) -> Record:
+def _run(plan: Plan, kept: Record, settings: Config, engine: Engine, *, reuse: bool) -> Record:
     """Search to the end; the record has the answer then. What is known is kept whatever happens."""
     import sys
 
@@ -286,8 +286,9 @@ def _run(plan: Plan, kept: Record, settings: Config, engine: Engine, shown: Show
     from coiled_runtime_cli.bisect import earlier as known
     from coiled_runtime_cli.bisect import run as running
     from coiled_runtime_cli.bisect.record import short
+    from coiled_runtime_cli.commands import bisect_live
 
-    with rig.held(kept, settings), shown.watching(kept, plan) as view:
+    with rig.held(kept, settings), bisect_live.watching(kept, plan) as view:
         made = rig.make(plan, kept, settings, engine, tell=view.preparing, command=("crt", *sys.argv[1:]))
         try:
             for each in made.notes:

@@ -56,8 +56,8 @@ def workshop(project, tmp_path, scale):
     pytest.importorskip("numpy")
     from coiled_runtime_cli import git
     from coiled_runtime_cli.bisect.commits import Clone, between, commits_of
-    from coiled_runtime_cli.bisect.projects import mirror, read_project
-    from coiled_runtime_cli.bisect.workshop import Part, Workshop
+    from coiled_runtime_cli.bisect.projects import Part, mirror, read_project
+    from coiled_runtime_cli.bisect.workshop import Workshop
 
     folder, names = project(128, 64)
     clone = git.Repository(folder)

@@ -13,8 +13,6 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 import slowpoke
 
-from coiled_runtime_cli.bisect import workshop
-
 
 def bisect(crt, repository, *flags, metric="stdout", good="v0", bad="v1", command=None, code=0):
     (crt.folder / "repro.py").write_text(slowpoke.COMMAND)
@@ -280,7 +278,7 @@ def test_a_build_that_hangs_is_stepped_over(inside, monkeypatch):
     repository = slowpoke.with_a_slow_commit(inside.folder / "clone", 4, 3)
     script = inside.folder / "install.py"
     script.write_text(INSTALL.format(hanging=2, name="it"))
-    monkeypatch.setattr(workshop, "_PATIENCE", 5.0)
+    monkeypatch.setattr("coiled_runtime_cli.bisect.builds._PATIENCE", 5.0)
     found, _ = bisect(inside, repository, "--install-command", f"'{sys.executable}' '{script}'")
     assert found["culprit"] is None
     assert [each["commit"] for each in found["culprits"]] == repository.hashes[2:4]
