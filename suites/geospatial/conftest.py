@@ -13,8 +13,8 @@ import pytest
 def xr():
     """``xarray``, with what it needs to read and write Zarr."""
     pytest.importorskip("dask.array", reason='arrays need NumPy: pip install "dask[array]"')
-    pytest.importorskip("zarr", reason='needs zarr: pip install "coiled-runtime-cli[suites]"')
-    return pytest.importorskip("xarray", reason='needs xarray: pip install "coiled-runtime-cli[suites]"')
+    pytest.importorskip("zarr", reason='needs zarr: pip install "coiled-runtime-cli[geo]"')
+    return pytest.importorskip("xarray", reason='needs xarray: pip install "coiled-runtime-cli[geo]"')
 
 
 @pytest.fixture(
@@ -106,9 +106,8 @@ def planetary():
     """``planetary(module)``: one of those that read Microsoft's Planetary Computer, or a skip that says what to type."""
 
     def library(module):
-        return pytest.importorskip(
-            module, reason="reads the Planetary Computer: pip install pystac-client planetary-computer odc-stac"
-        )
+        how = 'reads the Planetary Computer: pip install "coiled-runtime-cli[geo-full]"'
+        return pytest.importorskip(module, reason=how)
 
     return library
 

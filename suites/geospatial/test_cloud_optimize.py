@@ -15,10 +15,10 @@ def files(dataset):
     """``(files, options)`` for ``xarray.open_mfdataset``."""
     data = dataset("nex_gddp")
     if not data.remote:
-        pytest.importorskip("scipy", reason='reads netCDF: pip install "coiled-runtime-cli[suites]"')
+        pytest.importorskip("scipy", reason='reads netCDF: pip install "coiled-runtime-cli[geo]"')
         return list(data.files), {"engine": "scipy"}
-    fsspec = pytest.importorskip("fsspec", reason="reads a bucket: pip install s3fs")
-    pytest.importorskip("h5netcdf", reason='reads netCDF: pip install "coiled-runtime-cli[suites]"')
+    fsspec = pytest.importorskip("fsspec", reason='reads a bucket: pip install "coiled-runtime-cli[geo-full]"')
+    pytest.importorskip("h5netcdf", reason='reads netCDF: pip install "coiled-runtime-cli[geo-full]"')
     system, pattern = fsspec.core.url_to_fs(data.files[0], **data.storage_options)
     found = [system.unstrip_protocol(each) for each in sorted(system.glob(pattern))]
     return found, {"engine": "h5netcdf", "backend_kwargs": {"storage_options": data.storage_options}}
@@ -44,7 +44,7 @@ def test_cloud_optimize(xr, files, corner, chunk_size, scratch_url, mode, run):
 
     The files are opened by tasks of their own, as the predecessor did; in submission mode, without workers, by the client.
     """
-    pytest.importorskip("cftime", reason='years of 365 days need cftime: pip install "coiled-runtime-cli[suites]"')
+    pytest.importorskip("cftime", reason='years of 365 days need cftime: pip install "coiled-runtime-cli[geo]"')
     np = pytest.importorskip("numpy")
     paths, options = files
     years = xr.open_mfdataset(

@@ -1,7 +1,7 @@
 """A picture without clouds, from many scenes of tiles that overlap.
 
 Full scale is the "small" of the predecessor's branch: ten tiles in Cameroon of 2012 and 2013 from Microsoft's Planetary Computer;
-there on twenty workers of 16 GiB, here on ten of 8. It needs `pip install pystac-client planetary-computer odc-stac`.
+there on twenty workers of 16 GiB, here on ten of 8. It needs `pip install 'coiled-runtime-cli[geo-full]'`.
 """
 
 from __future__ import annotations

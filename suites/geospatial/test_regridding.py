@@ -27,9 +27,7 @@ def places(scale):
 def one_moment(sea, places):
     """The first moment as SciPy's interpolation sees it."""
     np = pytest.importorskip("numpy")
-    interpolate = pytest.importorskip(
-        "scipy.interpolate", reason='needs scipy: pip install "coiled-runtime-cli[suites]"'
-    )
+    interpolate = pytest.importorskip("scipy.interpolate", reason='needs scipy: pip install "coiled-runtime-cli[geo]"')
     moment = sea.sea_surface_temperature.isel(time=0).compute(scheduler="threads")
     around = np.concatenate([moment.values, moment.values[:, :1]], axis=1).astype("float64")
     known = interpolate.RegularGridInterpolator(
@@ -90,7 +88,7 @@ def test_xesmf(xr, sea, places, one_moment, chunk_size, scratch_url, run):
     try:
         import xesmf
     except ImportError:
-        sparse = pytest.importorskip("scipy.sparse", reason='needs scipy: pip install "coiled-runtime-cli[suites]"')
+        sparse = pytest.importorskip("scipy.sparse", reason='needs scipy: pip install "coiled-runtime-cli[geo]"')
         regridded, near = _by_matrix(xr, np, sparse, sea, places), {"rtol": 1e-5}
     else:
         grid = xr.Dataset(

@@ -1,7 +1,7 @@
 """How moist the ground is: an index of two bands of Sentinel-2, by month.
 
 Full scale is the predecessor's "small": eight months of Germany in 2024 from Microsoft's Planetary Computer, on ten workers. It
-needs `pip install pystac-client planetary-computer odc-stac`.
+needs `pip install 'coiled-runtime-cli[geo-full]'`.
 """
 
 from __future__ import annotations

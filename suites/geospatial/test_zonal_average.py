@@ -21,9 +21,9 @@ def counties(xr, open_data, water, scale):
     np = pytest.importorskip("numpy")
     if scale.name == "full":
         rioxarray = pytest.importorskip(
-            "rioxarray", reason='reads a picture of counties: pip install "coiled-runtime-cli[geo]"'
+            "rioxarray", reason='reads a picture of counties: pip install "coiled-runtime-cli[geo-full]"'
         )
-        fsspec = pytest.importorskip("fsspec", reason="reads a bucket: pip install s3fs")
+        fsspec = pytest.importorskip("fsspec", reason='reads a bucket: pip install "coiled-runtime-cli[geo-full]"')
         found = rioxarray.open_rasterio(
             "s3://nwm-250m-us-counties/Counties_on_250m_grid.tif", chunks="auto", opener=fsspec.open
         ).squeeze()
@@ -53,7 +53,7 @@ def test_nwm(water, counties, first_day, run):
 
     The predecessor skipped its submission, for which it needed workers to find the counties: here they are found before.
     """
-    flox = pytest.importorskip("flox.xarray", reason='needs flox: pip install "coiled-runtime-cli[suites]"')
+    flox = pytest.importorskip("flox.xarray", reason='needs flox: pip install "coiled-runtime-cli[geo]"')
     np = pytest.importorskip("numpy")
     places, numbers = counties
     means = flox.xarray_reduce(water, places, func="mean", expected_groups=(numbers,))
