@@ -84,8 +84,11 @@ class Shown:
 
 
 def _write(file: Path, content: bytes) -> None:
+    from coiled_runtime_cli import atomic
+
     try:
-        file.write_bytes(content)
+        with atomic.replacing(file) as stream:
+            stream.write(content)
     except OSError as error:
         raise ToolError(f"cannot write {file}: {error.strerror or error}") from error
     console.note(f"wrote {file}")

@@ -28,7 +28,8 @@ def report(
     out: Annotated[Path | None, typer.Option("--out", "-o", metavar="FOLDER", help="The site. Default: site.")] = None,
     db: Databases = None,
     days: Annotated[
-        int | None, typer.Option(metavar="N", min=1, help="Only the N days before the last run. Default: everything.")
+        int | None,
+        typer.Option(metavar="N", min=1, max=100_000, help="Only the N days before the last run. Default: everything."),
     ] = None,
     suite: Suites = None,
     label: Labels = None,

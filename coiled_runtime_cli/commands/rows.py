@@ -386,9 +386,7 @@ def _present(db: str | None) -> Config:
 @contextmanager
 def _replaced(file: Path) -> Iterator[IO[bytes]]:
     """A stream into a file that takes the place of the old one when it is whole."""
-    import os
-    import tempfile
-
+    from coiled_runtime_cli import atomic
     from coiled_runtime_cli.errors import ToolError, UsageError
 
     if file.is_dir() or not file.absolute().parent.is_dir():
@@ -397,20 +395,9 @@ def _replaced(file: Path) -> Iterator[IO[bytes]]:
             f"{missing} is {'a folder' if file.is_dir() else 'no folder'}", hint="name a file in a folder that is there"
         )
     try:
-        number, name = tempfile.mkstemp(prefix=f".{file.name[:40]}-", dir=file.absolute().parent)
-    except OSError as error:
-        raise ToolError(f"cannot write {file}: {error.strerror}") from error
-    temporary = Path(name)
-    try:
-        with os.fdopen(number, "wb") as stream:
+        with atomic.replacing(file) as stream:
             yield stream
-        mask = os.umask(0o022)
-        os.umask(mask)
-        temporary.chmod(0o666 & ~mask)
-        temporary.replace(file)
     except OSError as error:
         raise ToolError(
             f"cannot write {file}: {error.strerror or error}", hint="free some space, or choose another place"
         ) from error
-    finally:
-        temporary.unlink(missing_ok=True)

@@ -28,7 +28,7 @@ def config_files(here: Path, environ: Mapping[str, str], chosen: Path | None) ->
     """The files to read, the weakest first, each with how its values' origin is written."""
     if chosen is not None:
         file = here / locations.expanded(chosen)
-        if not file.is_file():
+        if not file.exists() or file.is_dir():  # /dev/null is an empty one, and <(...) a pipe
             raise UsageError(f"--config: no such file: {file}")
         yield file, str(file)
         return

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
+from coiled_runtime_cli import atomic
 from coiled_runtime_cli.errors import ToolError, UsageError
 
 if TYPE_CHECKING:
@@ -189,21 +190,8 @@ def write_file(path: Path, content: bytes) -> None:
     """Write one file whole or not at all. Raises ToolError."""
     with _tool_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        number, name = tempfile.mkstemp(prefix=".crt-", dir=path.parent)
-        try:
-            with os.fdopen(number, "wb") as stream:
-                stream.write(content)
-            Path(name).chmod(0o666 & ~_umask())
-            Path(name).replace(path)
-        except BaseException:
-            Path(name).unlink(missing_ok=True)
-            raise
-
-
-def _umask() -> int:
-    mask = os.umask(0o022)
-    os.umask(mask)
-    return mask
+        with atomic.replacing(path) as stream:
+            stream.write(content)
 
 
 def _turn(name: str) -> tuple[int, str]:

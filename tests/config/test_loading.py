@@ -96,6 +96,14 @@ def test_a_missing_chosen_file_and_contradictions_are_refused(tmp_path: Path, ho
         config.load(folder=tmp_path, environ=home, config_file=Path("nowhere.toml"))
     with pytest.raises(UsageError, match="contradict"):
         config.load(folder=tmp_path, environ=home, config_file=Path("x.toml"), no_config=True)
+    with pytest.raises(UsageError, match="no such file"):
+        config.load(folder=tmp_path, environ=home, config_file=tmp_path)
+
+
+@pytest.mark.skipif(not Path("/dev/null").is_char_device(), reason="no /dev/null here")
+def test_a_chosen_file_may_be_a_device(tmp_path: Path, home: dict[str, str]) -> None:
+    write(tmp_path / "crt.toml", 'scale = "full"')
+    assert config.load(folder=tmp_path, environ=home, config_file=Path("/dev/null")).scale == "laptop"
 
 
 def test_a_working_folder_that_is_gone_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -63,6 +63,7 @@ def test_days_count_from_the_last_session(measured: Any) -> None:
     assert measured.json("report", "--days", "10", "--format", "json")["sessions"] == 11
     assert measured.json("report", "--format", "json")["sessions"] == 40
     assert measured.run("report", "--days", "0").returncode == 2
+    assert measured.run("report", "--days", "1000000000").returncode == 2
 
 
 @pytest.mark.parametrize(
