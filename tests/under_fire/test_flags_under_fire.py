@@ -33,8 +33,8 @@ ELSEWHERE = (
     "release",
 )
 
-#: Options that serve, ask, or name a network.
-LEFT_OUT = {"--serve", "--port", "--endpoint-url", "--profile", "--region", "--debug", "--help", "--version"}
+#: Options that serve, open a browser, ask, or name a network.
+LEFT_OUT = {"--serve", "--open", "--port", "--endpoint-url", "--profile", "--region", "--debug", "--help", "--version"}
 
 #: Codes that commands may end with.
 CODES = set(range(6))
