@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+sys.path.append(str(Path(__file__).parent))  # what the tests of this folder share
+
 from coiled_runtime_cli import journal
 from coiled_runtime_cli.core.record import Collected, Environment, Run
 

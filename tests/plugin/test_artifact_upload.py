@@ -1,20 +1,12 @@
 """Artefacts below a URL: what is uploaded is no longer here, and what cannot be uploaded stays."""
 
-from pathlib import Path
-from urllib.parse import unquote, urlsplit
-
 import pytest
+from kept import path_of
 
 from coiled_runtime_cli.core.record import Benchmark
 from coiled_runtime_cli.core.settings import SessionSettings
 from coiled_runtime_cli.plugin import artifacts
 from coiled_runtime_cli.plugin.recorder import RunDraft
-
-
-def path_of(url):
-    parts = urlsplit(url)
-    assert parts.scheme == "file"
-    return Path(unquote(parts.path))
 
 
 def a_draft(settings):

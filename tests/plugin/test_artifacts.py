@@ -5,9 +5,9 @@ import json
 import re
 import sys
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
 
 import pytest
+from kept import path_of
 
 from coiled_runtime_cli.core.record import Warned
 from coiled_runtime_cli.plugin import artifacts
@@ -23,12 +23,6 @@ EVERYTHING = ("--performance-report", "--memray=all", "--py-spy=all", "--cluster
 def on_cluster(measured, tmp_path):
     measured.settings |= {"clusters": LOCAL, "timeout": 240, "artifacts": str(tmp_path / "kept")}
     return measured
-
-
-def path_of(url):
-    parts = urlsplit(url)
-    assert parts.scheme == "file"
-    return Path(unquote(parts.path))
 
 
 def warnings(done):
