@@ -22,6 +22,11 @@ if TYPE_CHECKING:
 #: Failure texts are kept from their end, where pytest puts the error; more than this tells nobody anything.
 _FAILURE_LIMIT = 20_000
 
+_COLLIDED = (
+    "asked for tasks under keys that the scheduler still had with other dependencies; it may lose some, and such a test fails "
+    "by chance (dask/dask#9888): persist what two computations share, or compute them at once"
+)
+
 
 @dataclass(slots=True)
 class RunDraft:
@@ -52,6 +57,7 @@ class RunDraft:
     memray_profiles_url: str | None = None
     py_spy_profiles_url: str | None = None
     profiled: bool = False
+    key_collisions: int = 0
     timed: bool = False  # a timed block was asked for: the call phase as a whole is then not the duration
     timed_out: bool = False
     metrics: dict[str, Metric] = field(default_factory=dict)
@@ -116,6 +122,10 @@ class Recorder:
         environment = self._current_environment()
         if draft.cluster is not None:
             self.write_once(f"cluster {draft.cluster.key}", draft.cluster)
+        if draft.key_collisions:
+            self.warn(f"{draft.benchmark.id} {_COLLIDED}")
+            if draft.failures:
+                draft.failures.append(f"crt: the test {_COLLIDED}")
         failure = "\n\n".join(draft.failures)[-_FAILURE_LIMIT:] or None
         self.write(
             Run(

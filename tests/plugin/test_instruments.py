@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from coiled_runtime_cli.core.record import Cluster
+from coiled_runtime_cli.core.record import Cluster, Warned
 
 LOCAL = {
     "": {"kind": "local", "name": "local", "options": {"n_workers": 2, "threads_per_worker": 1, "memory_limit": 2**30}}
@@ -80,6 +80,48 @@ def test_everything_is_measured_on_a_local_cluster(on_cluster):
     (cluster,) = {line.key for line in done.lines if isinstance(line, Cluster)}
     assert {run.cluster for run in runs.values()} == {cluster}
     assert {run.cluster_name for run in runs.values()} == {big.cluster_name}
+
+
+def test_a_key_asked_for_again_with_other_dependencies_is_told_and_explains_a_failure(on_cluster):
+    on_cluster.write(
+        "test_twice.py",
+        """
+        from dask.task_spec import Alias, DataNode, Task
+        from distributed import Event
+
+        def held(value):
+            Event("goes on").wait()
+            return value
+
+        def ask_twice(client):
+            first = client.get({"before": DataNode("before", 1), "held": Task("held", held, Alias("before"))}, "held", sync=False)
+            again = client.get(
+                {"other": DataNode("other", 1), "held": Task("held", held, Alias("other"))}, "held", sync=False
+            )
+            Event("goes on", client=client).set()
+            return first.result() if hasattr(first, "result") else client.gather(first)
+
+        def test_passes(small_client):
+            assert ask_twice(small_client) == 1
+
+        def test_fails(small_client):
+            assert ask_twice(small_client) == 2
+
+        def test_asks_once(small_client):
+            assert small_client.submit(abs, -1).result() == 2
+        """,
+    )
+    done = on_cluster.run("test_twice.py")
+    told = [line.text for line in done.lines if isinstance(line, Warned)]
+    assert [each.split(" asked for ")[0] for each in told] == [
+        "test_twice.py::test_passes",
+        "test_twice.py::test_fails",
+    ], done
+    assert all("dask/dask#9888" in each for each in told)
+    assert done.runs["test_passes"].outcome == "passed"
+    assert done.runs["test_passes"].failure is None
+    assert "dask/dask#9888" in done.runs["test_fails"].failure
+    assert "dask/dask#9888" not in done.runs["test_asks_once"].failure
 
 
 @pytest.mark.slow

@@ -1,4 +1,7 @@
-"""Where the workers' threads spent their time: thread-seconds by action, from the tasks that ended while a block ran."""
+"""Where the workers' threads spent their time: thread-seconds by action, from the tasks that ended while a block ran.
+
+And how many tasks were asked for under a key that the scheduler still had, with other dependencies: those it may lose.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,7 @@ NAME = "crt-task-durations"
 
 
 class TaskDurations(SchedulerPlugin):  # type: ignore[misc, unused-ignore]
-    """Sums, for each action, the seconds that workers report with a finished task."""
+    """Sums, for each action, the seconds that workers report with a finished task; counts keys that collide (dask#9888)."""
 
     #: distributed looks for idempotence on the plugin itself: a second registration is no error
     idempotent = True
@@ -26,6 +29,7 @@ class TaskDurations(SchedulerPlugin):  # type: ignore[misc, unused-ignore]
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
+        self.key_collisions = 0
         self.tracking = False
 
     def transition(self, key: Any, start: str, finish: str, *args: Any, **kwargs: Any) -> None:  # noqa: ARG002
@@ -33,6 +37,10 @@ class TaskDurations(SchedulerPlugin):  # type: ignore[misc, unused-ignore]
             for each in kwargs.get("startstops") or ():
                 action = each["action"]
                 self.seconds[action] = self.seconds.get(action, 0.0) + each["stop"] - each["start"]
+
+    def log_event(self, topic: str, msg: Any) -> None:
+        if self.tracking and topic == "scheduler" and isinstance(msg, dict) and msg.get("action") == "update-graph":
+            self.key_collisions += (msg.get("metrics") or {}).get("key_collisions", 0)
 
     def restart(self, scheduler: Any) -> None:  # noqa: ARG002
         self.seconds.clear()
@@ -45,16 +53,17 @@ def start_tracking(dask_scheduler: Any = None) -> None:
         plugin = TaskDurations()
         dask_scheduler.add_plugin(plugin, name=NAME)
     plugin.seconds = {}
+    plugin.key_collisions = 0
     plugin.tracking = True
 
 
-def stop_tracking(dask_scheduler: Any = None) -> dict[str, float]:
-    """Seconds by action since :func:`start_tracking`. Sent to the scheduler by value."""
+def stop_tracking(dask_scheduler: Any = None) -> tuple[dict[str, float], int]:
+    """Seconds by action, and keys that collided, since :func:`start_tracking`. Sent to the scheduler by value."""
     plugin = dask_scheduler.plugins.get(NAME)
     if plugin is None:
-        return {}
+        return {}, 0
     plugin.tracking = False
-    return dict(plugin.seconds)
+    return dict(plugin.seconds), plugin.key_collisions
 
 
 @contextmanager
@@ -64,7 +73,8 @@ def measure(draft: RunDraft, client: Client) -> Iterator[None]:
     try:
         yield
     finally:
-        seconds = client.run_on_scheduler(stop_tracking, callback_timeout=ANSWER_TIMEOUT)
+        seconds, key_collisions = client.run_on_scheduler(stop_tracking, callback_timeout=ANSWER_TIMEOUT)
+        draft.key_collisions += key_collisions
         draft.compute_time = seconds.get("compute", 0.0)
         draft.disk_spill_time = seconds.get("disk-read", 0.0) + seconds.get("disk-write", 0.0)
         draft.serializing_time = seconds.get("deserialize", 0.0)
