@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from coiled_runtime_cli.core.grouping import codes
-from coiled_runtime_cli.core.history import NO_TIME
+from coiled_runtime_cli.core.history import NO_TIME, PHASE_OUTCOMES
 from coiled_runtime_cli.core.series import EXPERIMENTS, SeriesKey, series_key
 from coiled_runtime_cli.report.views import RuntimeView
 
@@ -147,7 +147,7 @@ def _runtimes(history: History) -> tuple[tuple[RuntimeView, ...], NDArray[np.int
     if not len(runs):
         return (), np.zeros(0, np.int32)
     # index -1 takes the last entry, which stands for none
-    mixed = (session_code[runs.session] * len(clusters) + cluster_code[runs.cluster]) * len(pythons)
+    mixed = (session_code[runs.session] * len(clusters) + cluster_code[clusters_of_runs(history)]) * len(pythons)
     mixed += python_code[runs.environment]
     distinct, of, counts = np.unique(mixed, return_inverse=True, return_counts=True)
     last = np.full(len(distinct), NO_TIME, np.int64)
@@ -192,6 +192,38 @@ def _runtimes(history: History) -> tuple[tuple[RuntimeView, ...], NDArray[np.int
     for rank, key in enumerate(keys):
         position[merged[key]] = rank
     return views, position[of.reshape(-1)]
+
+
+def clusters_of_runs(history: History) -> NDArray[np.int32]:
+    """The cluster of each run: an index into History.clusters, -1 for none.
+
+    A run that ended before it could ask for a cluster, such as one skipped for want of a library, counts where it would have
+    been: with most of the runs of its file in its session, else with most runs of the session.
+    """
+    runs = history.runs
+    before = (runs.cluster < 0) & (runs.setup > PHASE_OUTCOMES.index("passed"))
+    if not before.any():
+        return runs.cluster
+    concerned = np.zeros(len(history.sessions), bool)
+    concerned[runs.session[before]] = True
+    known = ~before & concerned[runs.session]
+    paths, path_of = codes(each.path for each in history.benchmarks)
+    session = runs.session.astype(np.int64)
+    cluster: NDArray[np.int32] = runs.cluster.copy()
+    places = session * len(paths) + path_of[runs.benchmark], session
+    for place in reversed(places):  # the nearest place has the last word
+        pairs, counts = np.unique(
+            place[known] * (len(history.clusters) + 1) + runs.cluster[known] + 1, return_counts=True
+        )
+        where, which = np.divmod(pairs, len(history.clusters) + 1)
+        order = np.lexsort((counts, where))  # the last of each place is its busiest
+        where, which = where[order], which[order]
+        if not len(where):
+            continue
+        found = np.searchsorted(where, place[before], side="right") - 1
+        there = (found >= 0) & (where[found] == place[before])
+        cluster[np.flatnonzero(before)[there]] = which[found[there]] - 1
+    return cluster
 
 
 def _order(key: SeriesKey) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime, timezone
 from functools import cache
 from pathlib import Path
@@ -48,6 +49,7 @@ def _environment() -> Environment:
     environment.filters["value"] = text.value_text
     environment.filters["count"] = _count
     environment.filters["clip"] = _clip
+    environment.filters["breakable"] = _breakable
     environment.filters["metrics"] = _metrics
     return environment
 
@@ -78,6 +80,11 @@ def _clip(words: str, longest: int = 80) -> str:
     """One line of at most so many characters."""
     line = " ".join(words.split())
     return line if len(line) <= longest else line[: longest - 1] + "…"
+
+
+def _breakable(name: str) -> Markup:
+    """A name that a narrow column breaks after its punctuation, where it has to break one."""
+    return Markup("<wbr>").join(re.split(r"(?<=[_./-])(?![_./-]|$)", name))
 
 
 def _metrics(metrics: Sequence[MetricView]) -> list[dict[str, Any]]:

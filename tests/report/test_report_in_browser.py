@@ -441,3 +441,44 @@ def test_artefacts_are_links_where_the_page_may_open_them(visit: Any, new_story:
     text = page.inner_text("#run")
     assert "profiled, so no part of any level" in text
     assert all(url in text for url in kept.values())
+
+
+@pytest.mark.parametrize("runs", [1, 2])
+def test_where_the_time_went_is_seen_from_the_first_run_on(
+    runs: int, visit: Any, new_story: Any, tmp_path: Path
+) -> None:
+    story = new_story()
+    for day in range(runs):
+        measured = {"duration": 1.0, "compute_time": 2.0, "transfer_time": 0.5, "serializing_time": 0.0}
+        story.session(day, {"test_read": measured, "test_write": {"outcome": "failed", "call_outcome": "failed"}})
+    build(story.history(tmp_path / "a.db"), tmp_path / "site", Options())
+    page = visit().goto(benchmark(tmp_path / "site"))
+    drawing = "#phase-chart .barlayer path" if runs == 1 else "#phase-chart .scatterlayer .js-fill"
+    page.wait_for_selector(drawing)
+    boxes = page.eval_on_selector_all(
+        drawing,
+        "all => all.map((each) => { const box = each.getBoundingClientRect(); return box.width * box.height; })",
+    )
+    assert sum(area > 1000 for area in boxes) == 2
+
+
+def test_a_narrow_column_breaks_a_name_after_its_punctuation(visit: Any, new_story: Any, tmp_path: Path) -> None:
+    story = new_story()
+    for day in range(3):
+        tests = {"test_read_hive_partitioned_data": 1.0, "test_<b>_&amp;_x": 1.0}
+        story.session(day, tests, suite="benchmarks/test_work_stealing.py")
+    build(story.history(tmp_path / "a.db"), tmp_path / "site", Options())
+    there = visit(width=400)
+    page = there.goto(next((tmp_path / "site" / "suite").iterdir()))
+    names = page.locator("tbody th a")
+    assert names.all_text_contents() == ["test_<b>_&amp;_x", "test_read_hive_partitioned_data"]
+    # A range over each piece between two punctuation marks: one that is on two lines has two rectangles.
+    broken = """all => all.flatMap((link) => [...link.childNodes].filter((each) => each.nodeType === 3).map((piece) => {
+        const range = document.createRange();
+        range.selectNodeContents(piece);
+        return range.getClientRects().length;
+    }))"""
+    assert set(page.eval_on_selector_all("tbody th a", broken)) == {1}
+    assert page.locator("tbody th b").count() == 0
+    page = there.goto(tmp_path / "site" / "index.html")
+    assert set(page.eval_on_selector_all("tbody th a", broken)) == {1}

@@ -20,8 +20,9 @@ COLOURS = 8
 _SYMBOLS = ("circle", "diamond", "square", "triangle-up", "pentagon", "star")
 _DASHES = ("solid", "dash", "dot", "dashdot", "longdash")
 
-#: Points of one runtime beyond which they hide one another, and beyond which a browser draws them faster with WebGL.
-_CROWDED, _MANY = 3_000, 8_000
+#: Points of one runtime up to which each is drawn large, beyond which they hide one another, and beyond which a browser draws
+#: them faster with WebGL.
+_FEW, _CROWDED, _MANY = 40, 3_000, 8_000
 
 #: Thread-seconds that add up to a run's work, by metric.
 PHASES = {
@@ -84,38 +85,61 @@ def environment_changes(marks: Sequence[tuple[str, Sequence[MarkDigest]]]) -> li
 
 
 def phases(line: Line, metrics: Sequence[MetricView], *, title: str) -> dict[str, Any]:
-    """Thread-seconds by run, stacked: compute, transfer, spill, deserialise."""
+    """Thread-seconds by phase, stacked: an area over the runs; of one run alone, which has no area, a bar that lies."""
     known = [each for each in metrics if each.key in PHASES and each.key in line.digest.metrics]
+    alone = max((line.digest.metrics[each.key].n for each in known), default=0) == 1
+    seconds = {"title": {"text": "thread-seconds"}, "rangemode": "tozero", "automargin": True}
     return {
-        "data": [
-            {
-                "type": "scatter",
-                "mode": "lines",
-                "stackgroup": "phases",
-                "name": PHASES[each.key],
-                "x": _ref(line, "passed", "time"),
-                "y": _ref(line, "passed", each.key),
-                "customdata": _ref(line, "passed", "row"),
-                "line": {"width": 0.5, "color": f"series-{position}"},
-                "fillcolor": f"series-{position}/0.6",
-                "hovertemplate": f"%{{y:.3~s}} {plain(each.unit)}",
-                "meta": {"runtime": line.runtime, "series": line.index, "kind": "phase"},
-            }
-            for position, each in enumerate(known)
-        ],
+        "data": [(_bar if alone else _area)(line, each, position) for position, each in enumerate(known)],
         "layout": {
             "meta": {
-                "label": plain(f"Thread-seconds of {title} by phase, run by run"),
+                "label": plain(f"Thread-seconds of {title} by phase" + ("" if alone else ", run by run")),
                 "metric": "phases",
                 "series": plain(line.name),
             },
             "showlegend": True,
-            "legend": {"orientation": "h", "y": 1.12, "x": 0},
-            "hovermode": "x unified",
+            "legend": {"orientation": "h", "y": 1.12, "x": 0, "traceorder": "normal" if alone else "reversed"},
+            "hovermode": "closest" if alone else "x unified",
             "margin": {"l": 56, "r": 16, "t": 32, "b": 40},
-            "xaxis": {"type": "date"},
-            "yaxis": {"title": {"text": "thread-seconds"}, "rangemode": "tozero", "automargin": True},
+            "barmode": "stack",
+            "xaxis": seconds if alone else {"type": "date"},
+            "yaxis": {"visible": False} if alone else seconds,
         },
+    }
+
+
+def _area(line: Line, metric: MetricView, position: int) -> dict[str, Any]:
+    return {
+        **_phase(line, metric),
+        "type": "scatter",
+        "mode": "lines",
+        "stackgroup": "phases",
+        "x": _ref(line, "passed", "time"),
+        "y": _ref(line, "passed", metric.key),
+        "line": {"width": 0.5, "color": f"series-{position}"},
+        "fillcolor": f"series-{position}/0.6",
+        "hovertemplate": f"%{{y:.3~s}} {plain(metric.unit)}",
+    }
+
+
+def _bar(line: Line, metric: MetricView, position: int) -> dict[str, Any]:
+    return {
+        **_phase(line, metric),
+        "type": "bar",
+        "orientation": "h",
+        "x": _ref(line, "passed", metric.key),
+        "y": ["the run"],
+        "width": 0.5,
+        "marker": {"color": f"series-{position}/0.6"},
+        "hovertemplate": f"%{{x:.3~s}} {plain(metric.unit)}",
+    }
+
+
+def _phase(line: Line, metric: MetricView) -> dict[str, Any]:
+    return {
+        "name": PHASES[metric.key],
+        "customdata": _ref(line, "passed", "row"),
+        "meta": {"runtime": line.runtime, "series": line.index, "kind": "phase"},
     }
 
 
@@ -154,9 +178,10 @@ def _traces(metric: MetricView, line: Line, count: int) -> Iterator[dict[str, An
         )
 
     yield from _level(trace, metric, digest, colour, _DASHES[line.dash % len(_DASHES)])
-    yield runs("passed", {"color": colour, "symbol": symbol, "size": 5, "opacity": 0.75 if count <= _CROWDED else 0.4})
+    size, opacity = 8 if count <= _FEW else 5, 0.75 if count <= _CROWDED else 0.4
+    yield runs("passed", {"color": colour, "symbol": symbol, "size": size, "opacity": opacity})
     if line.digest.profiled:
-        yield runs("profiled", {"color": colour, "symbol": "circle-open", "size": 6}, "scatter")
+        yield runs("profiled", {"color": colour, "symbol": "circle-open", "size": size + 1}, "scatter")
     if line.digest.failures:
         yield runs("failed", {"color": "failed", "symbol": "x", "size": 8}, "scatter")
 

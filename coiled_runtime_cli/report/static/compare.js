@@ -501,7 +501,7 @@
     const less = timed ? "faster" : "lower";
     const worse = metric && metric.better === "higher" ? less : more;
     const better = metric && metric.better === "higher" ? more : less;
-    return { timed, more, less, worse, better, same: "the same", inconclusive: "inconclusive", few: "too few runs" };
+    return { timed, more, less, worse, better, same: "the same", inconclusive: "cannot tell", few: "too few runs" };
   }
 
   function tally(tests) {
