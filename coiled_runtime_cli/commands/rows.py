@@ -227,7 +227,18 @@ def export(
             count = write(engine, stream, what=table, form=form, progress=bar.update)
     finally:
         engine.dispose()
-    console.result(f"{file}: {count:,} rows")
+    if not _is_stdout(file):  # there it would be one more row
+        console.result(f"{file}: {count:,} rows")
+
+
+def _is_stdout(file: Path) -> bool:
+    import os
+    import sys
+
+    try:
+        return os.path.samestat(file.stat(), os.fstat(sys.stdout.fileno()))
+    except (OSError, ValueError):
+        return False
 
 
 def merge(

@@ -6,6 +6,8 @@ import csv
 import io
 import json
 import shutil
+import subprocess
+import sys
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
@@ -150,3 +152,15 @@ def test_an_export_has_every_column_of_the_view(filled: str) -> None:
     with closing(engine.connect()) as connection:
         assert list(connection.exec_driver_sql("select * from test_run").keys()) == names
     engine.dispose()
+
+
+def test_what_is_exported_to_stdout_by_its_name_has_no_line_more(filled: str, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "coiled_runtime_cli", "db", "export", "--format", "csv", "--db", filled]
+    by_dash, by_name = (
+        subprocess.run([*command, file], cwd=tmp_path, capture_output=True, check=True) for file in ("-", "/dev/stdout")
+    )
+    assert by_name.stdout == by_dash.stdout
+    assert by_dash.stdout.count(b"\n") > 1
+    to_a_file = subprocess.run([*command, "runs.csv"], cwd=tmp_path, capture_output=True, check=True)
+    assert (tmp_path / "runs.csv").read_bytes() == by_dash.stdout
+    assert to_a_file.stdout.startswith(b"runs.csv: ")
