@@ -10,6 +10,7 @@ import pexpect
 import pytest
 
 from coiled_runtime_cli import console
+from coiled_runtime_cli.console import live, streams
 from coiled_runtime_cli.core.table import Column, Table
 from coiled_runtime_cli.errors import UsageError
 
@@ -199,7 +200,7 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
-    monkeypatch.setattr(console, "_clock", clock)
+    monkeypatch.setattr(live, "_clock", clock)
     return clock
 
 
@@ -316,9 +317,7 @@ def test_rich_is_not_imported_for_messages_and_plain_forms() -> None:
 
 
 def test_a_hint_is_broken_between_words_and_what_is_laid_out_is_not(monkeypatch, capsys):
-    from coiled_runtime_cli import console
-
-    monkeypatch.setattr(console, "_width", lambda *_: 30)
+    monkeypatch.setattr(streams, "width", lambda *_: 30)
     console.hint("repeat until each mean is known: the same command with --repeat auto")
     console.warning("it does not import:\n    a line of code that is laid out and longer than that")
     lines = capsys.readouterr().err.splitlines()
