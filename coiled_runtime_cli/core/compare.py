@@ -213,13 +213,17 @@ def verdicts(
 
 
 def overall(comparisons: Sequence[Comparison], *, confidence: float = 0.95) -> Interval | None:
-    """The geometric mean of the ratios with Student's interval over tests, each test counting alike; None without any."""
+    """The geometric mean of the ratios with Student's interval over tests, each test counting alike; None without any.
+
+    Where no test has an interval of its own there is none of them all: one run of each on each side tells what differs between
+    two moments of a machine, and tests that agree on that agree on nothing else.
+    """
     logs = [math.log(each.ratio) for each in comparisons if each.ratio is not None]
     if not logs:
         return None
     mean, variance = mean_and_variance(logs)
-    if len(logs) < 2:
-        return Interval(exponential(mean), None, None, 1)
+    if len(logs) < 2 or all(each.low is None for each in comparisons):
+        return Interval(exponential(mean), None, None, len(logs))
     return interval_of_ratio(
         Difference(mean, math.sqrt(variance / len(logs)), float(len(logs) - 1)), len(logs), confidence=confidence
     )

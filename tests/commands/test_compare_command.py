@@ -180,6 +180,8 @@ def test_what_cannot_be_compared_is_said(inside: Any) -> None:
     done = inside.run("compare", "main", "branch")
     assert (done.returncode, "too few runs" in done.stdout) == (5, True), done.stderr
     assert "only branch has" in done.stderr
+    assert "main is one session: what slowed the machine in it is part of every change" in done.stderr
+    assert "branch is one session" not in done.stderr
 
 
 def test_a_test_without_values_above_zero_on_one_side_is_named_and_not_compared(inside: Any) -> None:

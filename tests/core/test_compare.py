@@ -197,10 +197,18 @@ def test_thresholds_are_fractions(threshold):
 
 def test_the_overall_ratio_is_a_geometric_mean_with_students_interval():
     logs = np.random.default_rng(5).normal(0.02, 0.1, 30)
-    found = overall([comparison([1.0], [math.exp(each)]) for each in logs] + [comparison([], [1.0])])
+    found = overall([comparison([1.0, 1.0], 2 * [math.exp(each)]) for each in logs] + [comparison([], [1.0])])
     low, high = reference.t.interval(0.95, 29, logs.mean(), reference.sem(logs))
     assert found.n == 30
     assert (found.value, found.low, found.high) == pytest.approx((math.exp(logs.mean()), math.exp(low), math.exp(high)))
+
+
+def test_tests_that_ran_once_a_side_agree_on_the_machine_and_have_no_interval_together():
+    once = [comparison([1.0], [ratio]) for ratio in (1.3, 1.31, 1.29)]
+    found = overall(once)
+    assert (found.n, found.low, found.high) == (3, None, None)
+    assert found.value == pytest.approx((1.3 * 1.31 * 1.29) ** (1 / 3))
+    assert overall([*once, comparison(steady, slow)]).low is not None
 
 
 def test_the_overall_ratio_of_one_test_has_no_interval_and_of_none_is_none():

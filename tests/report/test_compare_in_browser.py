@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import uuid
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 
@@ -204,6 +205,10 @@ def test_the_answer_is_what_the_runs_say(opened: Callable[..., Any]) -> None:
     assert "Fails in B only, always" in page.locator("#failures").inner_text()
 
 
+def test_sessions_on_both_sides_need_no_warning(opened: Callable[..., Any]) -> None:
+    assert "One session" not in opened("compare.html#a=label:old&b=label:new").locator(".answer-note").inner_text()
+
+
 def test_without_a_choice_the_two_labels_are_compared(opened: Callable[..., Any]) -> None:
     page = opened("compare.html")
     assert page.input_value("[data-arm=a] [data-part=value]") == "old"
@@ -256,6 +261,32 @@ def test_names_that_are_html_are_shown_letter_by_letter(opened: Callable[..., An
 )
 def test_too_little_to_compare_is_an_answer(opened: Callable[..., Any], sessions: int, answer: str) -> None:
     assert answer in opened("compare.html", sessions).locator("#result").inner_text()
+
+
+def test_tests_that_ran_once_a_side_are_no_claim(opened: Callable[..., Any]) -> None:
+    answer = opened("compare.html#a=label:old&b=label:new", 2).locator(".answer")
+    assert answer.locator(".answer-sentence").inner_text().endswith("Too few runs to tell it from chance.")
+    assert answer.locator(".answer-note").count() == 0
+    assert "too few runs" in answer.locator(".chips").inner_text()
+
+
+def test_one_session_on_a_side_is_said_to_be_one(browser: Any, new_story: Any, tmp_path: Path) -> None:
+    story = new_story()
+    sessions = [
+        story.session(day, {"test_a": story.noisy(1.0), "test_b": story.noisy(2.0)}, label=label)
+        for day, label in enumerate(["old", "old", "old", "new", "new"])
+    ]
+    # the fifth session's runs are more of the fourth's
+    story.lines = [
+        replace(each, session=sessions[3]) if getattr(each, "session", None) == sessions[4] else each
+        for each in story.lines
+        if getattr(each, "id", None) != sessions[4]
+    ]
+    build.build(story.history(tmp_path / "a.db"), tmp_path / "site", build.Options())
+    page = browser.new_page()
+    page.goto(f"{(tmp_path / 'site' / 'compare.html').as_uri()}#a=label:old&b=label:new")
+    page.wait_for_selector(".answer-note:has-text('One session on a side')")
+    page.close()
 
 
 @pytest.mark.parametrize("state", ["", "by=runtime&suite=all&axis=log", "window=90&q=same", "suite=nothing"])

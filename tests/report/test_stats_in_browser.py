@@ -146,7 +146,9 @@ def test_confidence_beyond_a_threshold_is_one_sided_welch(
 
 def test_the_overall_ratio_is_a_geometric_mean_with_students_interval(evaluate: Callable[[str, Any], Any]) -> None:
     ratios = np.random.default_rng(5).lognormal(0.02, 0.1, 30)
-    found = evaluate("(ratios) => stats.overall(ratios.map((ratio) => ({ ratio })))", ratios.tolist())
+    found = evaluate("(ratios) => stats.overall(ratios.map((ratio) => ({ ratio, low: ratio })))", ratios.tolist())
+    once = evaluate("(ratios) => stats.overall(ratios.map((ratio) => ({ ratio, low: null })))", ratios.tolist())
+    assert (once["ratio"], once["low"], once["high"], once["n"]) == (found["ratio"], None, None, 30)
     logs = np.log(ratios)
     low, high = scipy.stats.t.interval(0.95, len(logs) - 1, logs.mean(), scipy.stats.sem(logs))
     assert close(found["ratio"], math.exp(logs.mean()))

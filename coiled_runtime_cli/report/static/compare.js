@@ -217,6 +217,7 @@
       if (kind === "commit") return plainText(value.replace("@", " at "));
       if (kind === "session" && selection.sessions.length > 1) return plural(selection.sessions.length, "session");
       if (kind === "session") return `session of ${crt.date(this.known.sessions.started[selection.sessions[0]], false)}`;
+      if (kind === "before" && selection.sessions.length === 1) return "the session before";
       if (kind === "before") return `the ${plural(selection.sessions.length, "session")} before`;
       const [from, to] = value.split("..");
       return !to ? `from ${from} on` : !from ? `until ${to}` : `${from} to ${to}`;
@@ -235,7 +236,7 @@
         const both = facts.shown.length ? `${plural(facts.shown.length, "test")} ran in both arms` : "No test ran in both arms";
         sentence = `${both}; nothing can be compared.`;
       } else if (overall.low === null) {
-        sentence = `${capital(b)} against ${a}: ${change(overall.ratio)} over ${tests}. No interval: too few runs.`;
+        sentence = `${capital(b)} against ${a}: ${change(overall.ratio)} over ${tests}. Too few runs to tell it from chance.`;
       } else {
         const range = `${change(overall.low)} to ${change(overall.high)}`;
         const certain = overall.low > 1 || overall.high < 1;
@@ -269,7 +270,10 @@
             "p",
             { class: "answer-note" },
             `Geometric mean of ${tests} with its 95 % interval. Verdicts are adjusted for ${tests} ` +
-              `(5 % false discoveries); less than ${size(1 + this.smallest())} counts as the same.`,
+              `(5 % false discoveries); less than ${size(1 + this.smallest())} counts as the same.` +
+              (arms.a.sessions.length === 1 || arms.b.sessions.length === 1
+                ? " One session on a side: what slowed the machine in it is part of every change."
+                : ""),
           ),
         );
       }

@@ -189,13 +189,13 @@
     });
   }
 
-  /* The geometric mean of many ratios, with Student's interval over tests. */
+  /* The geometric mean of many ratios, with Student's interval over tests; with none where no test has one of its own. */
   function overall(comparisons) {
     const values = logs(comparisons.map((each) => each.ratio).filter((each) => each !== null));
     if (!values.length) return { ratio: null, low: null, high: null, n: 0 };
     const { mean, variance } = moments(values);
     const n = values.length;
-    if (n < 2) return { ratio: Math.exp(mean), low: null, high: null, n };
+    if (n < 2 || comparisons.every((each) => each.low === null)) return { ratio: Math.exp(mean), low: null, high: null, n };
     const half = studentQuantile(0.975, n - 1) * Math.sqrt(variance / n);
     return { ratio: Math.exp(mean), low: Math.exp(mean - half), high: Math.exp(mean + half), n };
   }
