@@ -43,7 +43,7 @@ class Row:
 class Budget:
     """What is promised: the test and the figures that say whether it is kept.
 
-    ``sized``: it is promised of a size that smoke does not have.
+    ``sized``: it is promised of the size that the full scale has.
     """
 
     what: str
@@ -57,8 +57,8 @@ class Budget:
         """What was measured, and whether that keeps the promise."""
         if row is None:
             return "not measured | "
-        if self.sized and scale == "smoke":
-            return f"{self.told(row)} | smaller than promised of"
+        if self.sized and scale != "full":
+            return f"{self.told(row)} | of another size"
         return f"{self.told(row)} | {'kept' if self.kept(row) else '**missed**'}"
 
 
@@ -109,7 +109,7 @@ def size(value: float) -> str:
 
 
 def part_of(ratio: float) -> str:
-    return f"1/{1 / ratio:.0f}" if ratio < 0.5 else f"{ratio:.2g}"
+    return f"1/{1 / ratio:.3g}" if ratio < 0.1 else f"{ratio:.2g}"
 
 
 def told_of_sampling(row: Row) -> str:

@@ -47,7 +47,8 @@ class RepeatedKeys(SchedulerPlugin):
         self._begin_test()
         for key in tasks:
             task = scheduler.tasks[key]
-            if task.run_spec is None:  # data that was scattered, or persisted before
+            # data that was scattered, or persisted before; and a task whose scattered input has been dropped since
+            if task.run_spec is None or task.has_lost_dependencies:
                 continue
             now = frozenset(each.key for each in task.dependencies)
             if self._dependencies.setdefault(key, now) != now:

@@ -124,9 +124,9 @@ class Recorder:
             self.write_once(f"cluster {draft.cluster.key}", draft.cluster)
         if draft.key_collisions:
             self.warn(f"{draft.benchmark.id} {_COLLIDED}")
-            if draft.failures:
-                draft.failures.append(f"crt: the test {_COLLIDED}")
         failure = "\n\n".join(draft.failures)[-_FAILURE_LIMIT:] or None
+        if draft.key_collisions and failure is not None and draft.outcome() not in ("passed", "skipped"):
+            failure = f"The test {_COLLIDED}.\n\n{failure}"  # before it: the last line is what people are shown
         self.write(
             Run(
                 uuid=draft.uuid,

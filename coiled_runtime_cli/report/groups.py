@@ -198,28 +198,34 @@ def clusters_of_runs(history: History) -> NDArray[np.int32]:
     """The cluster of each run: an index into History.clusters, -1 for none.
 
     A run that ended before it could ask for a cluster, such as one skipped for want of a library, counts where it would have
-    been: with most of the runs of its file in its session, else with most runs of the session.
+    been: where the same test ran in its session, else where it runs in such sessions (label, scale, host), else with most runs
+    of its file in its session, else with most runs of the session.
     """
     runs = history.runs
     before = (runs.cluster < 0) & (runs.setup > PHASE_OUTCOMES.index("passed"))
     if not before.any():
         return runs.cluster
-    concerned = np.zeros(len(history.sessions), bool)
-    concerned[runs.session[before]] = True
-    known = ~before & concerned[runs.session]
+    _, kind_of = codes((each.label, each.scale, each.host_fingerprint) for each in history.sessions)
+    tests, test_of = codes(each.id for each in history.benchmarks)
     paths, path_of = codes(each.path for each in history.benchmarks)
-    session = runs.session.astype(np.int64)
+    session, test = runs.session.astype(np.int64), test_of[runs.benchmark]
     cluster: NDArray[np.int32] = runs.cluster.copy()
-    places = session * len(paths) + path_of[runs.benchmark], session
-    for place in reversed(places):  # the nearest place has the last word
+    # the nearest place comes last, and has the last word; the runs of a place that were on no cluster have a say as well
+    for place in (
+        session,
+        session * len(paths) + path_of[runs.benchmark],
+        kind_of[runs.session].astype(np.int64) * len(tests) + test,
+        session * len(tests) + test,
+    ):
+        known = ~before & np.isin(place, place[before])
+        if not known.any():
+            continue
         pairs, counts = np.unique(
             place[known] * (len(history.clusters) + 1) + runs.cluster[known] + 1, return_counts=True
         )
         where, which = np.divmod(pairs, len(history.clusters) + 1)
         order = np.lexsort((counts, where))  # the last of each place is its busiest
         where, which = where[order], which[order]
-        if not len(where):
-            continue
         found = np.searchsorted(where, place[before], side="right") - 1
         there = (found >= 0) & (where[found] == place[before])
         cluster[np.flatnonzero(before)[there]] = which[found[there]] - 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import uuid
 from dataclasses import replace
@@ -268,6 +269,14 @@ def test_tests_that_ran_once_a_side_are_no_claim(opened: Callable[..., Any]) -> 
     assert answer.locator(".answer-sentence").inner_text().endswith("Too few runs to tell it from chance.")
     assert answer.locator(".answer-note").count() == 0
     assert "too few runs" in answer.locator(".chips").inner_text()
+
+
+def test_one_test_alone_is_told_by_its_own_interval(opened: Callable[..., Any]) -> None:
+    page = opened("compare.html#a=label:old&b=label:new&q=test_slower")
+    sentence = page.locator(".answer-sentence").inner_text()
+    assert re.fullmatch(r"New is \d+\s%? slower than old over 1 test \(\+\d+\s% to \+\d+\s%\)\.", sentence), sentence
+    assert "1 slower" in page.locator(".chips").inner_text()
+    assert page.locator(".answer-note").inner_text().startswith("With its 95 % interval; less than 5")
 
 
 def test_one_session_on_a_side_is_said_to_be_one(browser: Any, new_story: Any, tmp_path: Path) -> None:

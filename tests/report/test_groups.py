@@ -62,6 +62,25 @@ def test_what_failed_before_it_asked_for_a_cluster_is_counted_with_its_session_a
     }
 
 
+def test_what_ended_before_its_cluster_stays_with_the_earlier_runs_of_its_test(new_story, tmp_path):
+    story = new_story()
+    two, four = clusters(story)
+    failed = {**SKIPPED, "outcome": "error", "setup_outcome": "failed"}
+    busy = {"test_read": two, "test_write": two, "test_wide": two}
+    story.session(
+        0, {**{name: dict(each) for name, each in busy.items()}, "test_big": dict(four), "test_plain": dict(ON)}
+    )
+    both = {"test_big": dict(failed), "test_plain": dict(failed)}
+    story.session(1, {**{name: dict(each) for name, each in busy.items()}, **both})
+    story.session(2, {**{name: dict(each) for name, each in busy.items()}, **both}, label="other")
+    found = runtimes(story, tmp_path)
+    assert found["local · local cluster of 4"] == {"test_big"}
+    assert found["local · no cluster"] == {"test_plain"}
+    assert found["local · local cluster of 2"] == {*busy}
+    # elsewhere they have never run: there they are with their file
+    assert found["other · local cluster of 2"] == {*busy, "test_big", "test_plain"}
+
+
 def test_a_body_that_failed_without_a_cluster_stays_there(new_story, tmp_path):
     story = new_story()
     two, _ = clusters(story)

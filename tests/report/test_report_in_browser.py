@@ -462,6 +462,20 @@ def test_where_the_time_went_is_seen_from_the_first_run_on(
     assert sum(area > 1000 for area in boxes) == 2
 
 
+def test_one_run_that_was_measured_among_others_is_seen(visit: Any, new_story: Any, tmp_path: Path) -> None:
+    story = new_story()
+    story.session(0, {"test_read": 1.0})
+    story.session(1, {"test_read": {"duration": 1.0, "compute_time": 2.0, "transfer_time": 0.5}})
+    build(story.history(tmp_path / "a.db"), tmp_path / "site", Options())
+    page = visit().goto(benchmark(tmp_path / "site"))
+    points = "#phase-chart .scatterlayer .points path"
+    page.wait_for_selector(points)
+    heights = page.eval_on_selector_all(points, "all => all.map((each) => each.getBoundingClientRect().top)")
+    assert (
+        len({round(height) for height in heights}) == 3
+    )  # compute, transfer on top of it, and nothing of the other run
+
+
 def test_a_narrow_column_breaks_a_name_after_its_punctuation(visit: Any, new_story: Any, tmp_path: Path) -> None:
     story = new_story()
     for day in range(3):

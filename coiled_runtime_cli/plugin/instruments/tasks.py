@@ -39,8 +39,12 @@ class TaskDurations(SchedulerPlugin):  # type: ignore[misc, unused-ignore]
                 self.seconds[action] = self.seconds.get(action, 0.0) + each["stop"] - each["start"]
 
     def log_event(self, topic: str, msg: Any) -> None:
-        if self.tracking and topic == "scheduler" and isinstance(msg, dict) and msg.get("action") == "update-graph":
+        if not self.tracking or not isinstance(msg, dict):
+            return
+        if topic == "scheduler" and msg.get("action") == "update-graph":
             self.key_collisions += (msg.get("metrics") or {}).get("key_collisions", 0)
+        elif topic == "all" and msg.get("action") == "update_graph":  # as distributed 2024.8 says it; before, none does
+            self.key_collisions += msg.get("key-collisions", 0)
 
     def restart(self, scheduler: Any) -> None:  # noqa: ARG002
         self.seconds.clear()

@@ -87,7 +87,7 @@ def environment_changes(marks: Sequence[tuple[str, Sequence[MarkDigest]]]) -> li
 def phases(line: Line, metrics: Sequence[MetricView], *, title: str) -> dict[str, Any]:
     """Thread-seconds by phase, stacked: an area over the runs; of one run alone, which has no area, a bar that lies."""
     known = [each for each in metrics if each.key in PHASES and each.key in line.digest.metrics]
-    alone = max((line.digest.metrics[each.key].n for each in known), default=0) == 1
+    alone = max((each.n for each in line.digest.metrics.values()), default=0) == 1
     seconds = {"title": {"text": "thread-seconds"}, "rangemode": "tozero", "automargin": True}
     return {
         "data": [(_bar if alone else _area)(line, each, position) for position, each in enumerate(known)],
@@ -112,7 +112,7 @@ def _area(line: Line, metric: MetricView, position: int) -> dict[str, Any]:
     return {
         **_phase(line, metric),
         "type": "scatter",
-        "mode": "lines",
+        "mode": "lines" if line.digest.metrics[metric.key].n > 1 else "markers",
         "stackgroup": "phases",
         "x": _ref(line, "passed", "time"),
         "y": _ref(line, "passed", metric.key),

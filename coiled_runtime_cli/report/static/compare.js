@@ -224,7 +224,8 @@
     }
 
     answer(facts) {
-      const { arms, words: word, overall, measured, metric } = facts;
+      const { arms, words: word, measured, metric } = facts;
+      const overall = measured.length === 1 ? measured[0].comparison : facts.overall; // one has an interval of its own
       const a = this.name(arms.a);
       const b = this.name(arms.b);
       const tests = plural(measured.length, "test");
@@ -269,8 +270,10 @@
           crt.el(
             "p",
             { class: "answer-note" },
-            `Geometric mean of ${tests} with its 95 % interval. Verdicts are adjusted for ${tests} ` +
-              `(5 % false discoveries); less than ${size(1 + this.smallest())} counts as the same.` +
+            (measured.length === 1
+              ? "With its 95 % interval; "
+              : `Geometric mean of ${tests} with its 95 % interval. Verdicts are adjusted for ${tests} (5 % false discoveries); `) +
+              `less than ${size(1 + this.smallest())} counts as the same.` +
               (arms.a.sessions.length === 1 || arms.b.sessions.length === 1
                 ? " One session on a side: what slowed the machine in it is part of every change."
                 : ""),
