@@ -84,9 +84,9 @@ def compare(
             console.show_table(contrast_table(found, whole, names), format_)
         for each in contrast_notes(found, names):
             (console.warning if each.warns else console.note)(each.text)
-        for arm in arms:
+        for arm in arms if found.paired else ():
             sessions = opened.history.runs.session[arm.mask]
-            if found.paired and sessions.min() == sessions.max():
+            if sessions.min() == sessions.max():
                 console.note(f"{arm.text} is one session: what slowed the machine in it is part of every change")
     _end(found, gate)
 

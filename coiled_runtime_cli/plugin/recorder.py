@@ -122,11 +122,12 @@ class Recorder:
         environment = self._current_environment()
         if draft.cluster is not None:
             self.write_once(f"cluster {draft.cluster.key}", draft.cluster)
+        outcome = draft.outcome()
+        failure = "\n\n".join(draft.failures)[-_FAILURE_LIMIT:] or None
         if draft.key_collisions:
             self.warn(f"{draft.benchmark.id} {_COLLIDED}")
-        failure = "\n\n".join(draft.failures)[-_FAILURE_LIMIT:] or None
-        if draft.key_collisions and failure is not None and draft.outcome() not in ("passed", "skipped"):
-            failure = f"The test {_COLLIDED}.\n\n{failure}"  # before it: the last line is what people are shown
+            if failure is not None and outcome not in ("passed", "skipped"):
+                failure = f"The test {_COLLIDED}.\n\n{failure}"  # before it: the last line is what people are shown
         self.write(
             Run(
                 uuid=draft.uuid,
@@ -137,7 +138,7 @@ class Recorder:
                 environment=environment,
                 cluster=draft.cluster.key if draft.cluster is not None else None,
                 repeat=self.settings.repeat,
-                outcome=draft.outcome(),
+                outcome=outcome,
                 setup_outcome=draft.outcomes.get("setup"),
                 call_outcome=draft.outcomes.get("call"),
                 teardown_outcome=draft.outcomes.get("teardown"),

@@ -147,7 +147,9 @@ def _runtimes(history: History) -> tuple[tuple[RuntimeView, ...], NDArray[np.int
     if not len(runs):
         return (), np.zeros(0, np.int32)
     # index -1 takes the last entry, which stands for none
-    mixed = (session_code[runs.session] * len(clusters) + cluster_code[clusters_of_runs(history)]) * len(pythons)
+    mixed = (session_code[runs.session] * len(clusters) + cluster_code[_clusters_of_runs(history, session_code)]) * len(
+        pythons
+    )
     mixed += python_code[runs.environment]
     distinct, of, counts = np.unique(mixed, return_inverse=True, return_counts=True)
     last = np.full(len(distinct), NO_TIME, np.int64)
@@ -194,18 +196,17 @@ def _runtimes(history: History) -> tuple[tuple[RuntimeView, ...], NDArray[np.int
     return views, position[of.reshape(-1)]
 
 
-def clusters_of_runs(history: History) -> NDArray[np.int32]:
+def _clusters_of_runs(history: History, kind_of_session: NDArray[np.int64]) -> NDArray[np.int32]:
     """The cluster of each run: an index into History.clusters, -1 for none.
 
     A run that ended before it could ask for a cluster, such as one skipped for want of a library, counts where it would have
-    been: where the same test ran in its session, else where it runs in such sessions (label, scale, host), else with most runs
-    of its file in its session, else with most runs of the session.
+    been: where the same test ran in its session, else where it runs in sessions of that kind (label, scale, host), else with most
+    runs of its file in its session, else with most runs of the session.
     """
     runs = history.runs
     before = (runs.cluster < 0) & (runs.setup > PHASE_OUTCOMES.index("passed"))
     if not before.any():
         return runs.cluster
-    _, kind_of = codes((each.label, each.scale, each.host_fingerprint) for each in history.sessions)
     tests, test_of = codes(each.id for each in history.benchmarks)
     paths, path_of = codes(each.path for each in history.benchmarks)
     session, test = runs.session.astype(np.int64), test_of[runs.benchmark]
@@ -214,7 +215,7 @@ def clusters_of_runs(history: History) -> NDArray[np.int32]:
     for place in (
         session,
         session * len(paths) + path_of[runs.benchmark],
-        kind_of[runs.session].astype(np.int64) * len(tests) + test,
+        kind_of_session[runs.session] * len(tests) + test,
         session * len(tests) + test,
     ):
         known = ~before & np.isin(place, place[before])

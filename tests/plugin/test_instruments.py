@@ -99,7 +99,7 @@ def test_a_key_asked_for_again_with_other_dependencies_is_told_and_explains_a_fa
                 {"other": DataNode("other", 1), "held": Task("held", held, Alias("other"))}, "held", sync=False
             )
             Event("goes on", client=client).set()
-            return first.result() if hasattr(first, "result") else client.gather(first)
+            return first.result()
 
         def test_passes(small_client):
             assert ask_twice(small_client) == 1

@@ -64,7 +64,7 @@ class Story:
             environment,
         ]
         for number, (name, what) in enumerate(tests.items()):
-            run = what if isinstance(what, dict) else {"duration": what}
+            run = dict(what) if isinstance(what, dict) else {"duration": what}
             original = name.partition("[")[0]
             benchmark = record.Benchmark(
                 path=run.pop("path", suite) if isinstance(what, dict) else suite,

@@ -31,8 +31,8 @@ def test_what_was_skipped_before_it_asked_for_a_cluster_is_where_its_file_ran(ne
     story.session(
         0,
         {
-            "test_read": dict(two),
-            "test_s3": dict(SKIPPED),
+            "test_read": two,
+            "test_s3": SKIPPED,
             "test_a": {**four, "path": "benchmarks/test_array.py"},
             "test_b": {**four, "path": "benchmarks/test_array.py"},
             "test_c": {**SKIPPED, "path": "benchmarks/test_array.py"},
@@ -52,9 +52,9 @@ def test_what_failed_before_it_asked_for_a_cluster_is_counted_with_its_session_a
     story = new_story()
     two, four = clusters(story)
     failed = {**SKIPPED, "outcome": "error", "setup_outcome": "failed"}
-    story.session(0, {"test_read": dict(four)}, label="night")
-    story.session(1, {"test_read": dict(two), "test_s3": dict(failed)})
-    story.session(2, {"test_s3": dict(failed)}, label="alone")
+    story.session(0, {"test_read": four}, label="night")
+    story.session(1, {"test_read": two, "test_s3": failed})
+    story.session(2, {"test_s3": failed}, label="alone")
     assert runtimes(story, tmp_path) == {
         "night · local cluster of 4": {"test_read"},
         "local · local cluster of 2": {"test_read", "test_s3"},
@@ -67,12 +67,10 @@ def test_what_ended_before_its_cluster_stays_with_the_earlier_runs_of_its_test(n
     two, four = clusters(story)
     failed = {**SKIPPED, "outcome": "error", "setup_outcome": "failed"}
     busy = {"test_read": two, "test_write": two, "test_wide": two}
-    story.session(
-        0, {**{name: dict(each) for name, each in busy.items()}, "test_big": dict(four), "test_plain": dict(ON)}
-    )
-    both = {"test_big": dict(failed), "test_plain": dict(failed)}
-    story.session(1, {**{name: dict(each) for name, each in busy.items()}, **both})
-    story.session(2, {**{name: dict(each) for name, each in busy.items()}, **both}, label="other")
+    story.session(0, {**busy, "test_big": four, "test_plain": ON})
+    both = {"test_big": failed, "test_plain": failed}
+    story.session(1, {**busy, **both})
+    story.session(2, {**busy, **both}, label="other")
     found = runtimes(story, tmp_path)
     assert found["local · local cluster of 4"] == {"test_big"}
     assert found["local · no cluster"] == {"test_plain"}
@@ -85,7 +83,7 @@ def test_a_body_that_failed_without_a_cluster_stays_there(new_story, tmp_path):
     story = new_story()
     two, _ = clusters(story)
     body = {"setup_outcome": "passed", "outcome": "failed", "call_outcome": "failed", "failure": "AssertionError"}
-    story.session(0, {"test_read": dict(two), "test_version": body})
+    story.session(0, {"test_read": two, "test_version": body})
     assert runtimes(story, tmp_path) == {
         "local · local cluster of 2": {"test_read"},
         "local · no cluster": {"test_version"},
@@ -95,7 +93,7 @@ def test_a_body_that_failed_without_a_cluster_stays_there(new_story, tmp_path):
 def test_the_first_session_of_a_user_with_few_libraries_is_one_card(new_story, tmp_path):
     story = new_story()
     two, _ = clusters(story)
-    story.session(0, {"test_read": dict(two), "test_write": dict(two), "test_s3": dict(SKIPPED)})
+    story.session(0, {"test_read": two, "test_write": two, "test_s3": SKIPPED})
     history = story.history(tmp_path / "benchmark.db")
     groups = group(history)
     duration = MetricView(key="duration", label="Duration", unit="s", scale=1.0, better="lower")

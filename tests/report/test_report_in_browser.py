@@ -471,9 +471,8 @@ def test_one_run_that_was_measured_among_others_is_seen(visit: Any, new_story: A
     points = "#phase-chart .scatterlayer .points path"
     page.wait_for_selector(points)
     heights = page.eval_on_selector_all(points, "all => all.map((each) => each.getBoundingClientRect().top)")
-    assert (
-        len({round(height) for height in heights}) == 3
-    )  # compute, transfer on top of it, and nothing of the other run
+    # compute, transfer on top of it, and nothing of the other run
+    assert len({round(height) for height in heights}) == 3
 
 
 def test_a_narrow_column_breaks_a_name_after_its_punctuation(visit: Any, new_story: Any, tmp_path: Path) -> None:
